@@ -1,6 +1,7 @@
 //! xpra's network stack in Rust, with the server and the client that use it.
 
 pub mod codec;
+pub mod packet;
 pub mod display;
 pub mod picture;
 pub mod transport;
