@@ -330,7 +330,7 @@ impl Connection {
             }
             (_, Packet::SetDeflate(level)) => {
                 if let Ok(level @ 0..=9) = u8::try_from(level) {
-                    self.encoder.set_level(level);
+                    self.compression_level(level);
                 }
                 // 3.1 clients expect it back (`session.md` 1.1)
                 (self.side == Side::Server).then(|| self.send(Packet::SetDeflate(level)));
@@ -372,6 +372,13 @@ impl Connection {
         self.decoder.set_limits(Limits::after_hello());
         if self.peer_pings {
             self.keepalive.start(now);
+        }
+    }
+
+    /// The peer asks for another compression level; which compressor stays as negotiated.
+    fn compression_level(&mut self, level: u8) {
+        if let Some((compressor, _)) = self.encoder.compression() {
+            self.encoder.set_compression(compressor, level);
         }
     }
 
@@ -432,8 +439,7 @@ impl Connection {
     pub fn answer(&mut self, packet: Packet) {
         self.queue.push_back(packet);
         self.state = State::Established;
-        // it should close within five seconds
-        self.keepalive = Keepalive::new(None, Duration::MAX, Instant::now());
+        self.decoder.set_limits(Limits::after_hello());
     }
 
     /// Queues a packet. Pictures go through [`send_draw`](Self::send_draw).
