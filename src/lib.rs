@@ -7,5 +7,6 @@ pub mod display;
 pub mod packet;
 pub mod picture;
 pub mod protocol;
+pub mod session;
 pub mod transport;
 pub mod types;

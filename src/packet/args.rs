@@ -25,7 +25,11 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn new(name: CompactString, items: std::vec::IntoIter<Value>) -> Self {
-        Self { name, items, position: 0 }
+        Self {
+            name,
+            items,
+            position: 0,
+        }
     }
 
     /// The next argument, or `Null` past the end.
@@ -45,7 +49,11 @@ impl Args {
     }
 
     pub(super) fn wrong(&self, expected: &'static str) -> SchemaError {
-        SchemaError { packet: self.name.clone(), position: self.position, expected }
+        SchemaError {
+            packet: self.name.clone(),
+            position: self.position,
+            expected,
+        }
     }
 
     pub(super) fn skip(&mut self) {
@@ -60,7 +68,10 @@ impl Args {
         let value = self.value();
         match value {
             // 6.x sends some coordinates as floats after scaling
-            #[expect(clippy::cast_possible_truncation, reason = "saturates, and is range-checked by the caller")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "saturates, and is range-checked by the caller"
+            )]
             Value::Float(v) => Ok(v as i64),
             _ => value.as_int().ok_or_else(|| self.wrong("an integer")),
         }
@@ -87,7 +98,10 @@ impl Args {
     /// A width or height: 0 to 32767 (`session.md` 1.2).
     pub(super) fn dimension(&mut self) -> Result<u32, SchemaError> {
         let v = self.int()?;
-        u32::try_from(v).ok().filter(|v| *v < 1 << 15).ok_or_else(|| self.wrong("a width or height below 32768"))
+        u32::try_from(v)
+            .ok()
+            .filter(|v| *v < 1 << 15)
+            .ok_or_else(|| self.wrong("a width or height below 32768"))
     }
 
     pub(super) fn bool_or(&mut self, default: bool) -> bool {
@@ -98,7 +112,10 @@ impl Args {
         let value = self.value();
         match value {
             Value::Text(text) => Ok(text),
-            _ => value.as_text().map(CompactString::from).ok_or_else(|| self.wrong("text")),
+            _ => value
+                .as_text()
+                .map(CompactString::from)
+                .ok_or_else(|| self.wrong("text")),
         }
     }
 

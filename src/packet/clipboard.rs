@@ -25,7 +25,12 @@ impl ClipboardToken {
         let dtype = args.text_or_empty();
         let (format, coding, data) = (args.value(), args.text_or_empty(), args.value());
         let text = text_of(&dtype, &format, &coding, &data);
-        Ok(Self { selection, text, claim: args.bool_or(true), greedy: args.bool_or(false) })
+        Ok(Self {
+            selection,
+            text,
+            claim: args.bool_or(true),
+            greedy: args.bool_or(false),
+        })
     }
 
     pub(super) fn into_items(self) -> Vec<Value> {
@@ -60,11 +65,20 @@ pub struct ClipboardRequest {
 
 impl ClipboardRequest {
     pub(super) fn parse(args: &mut Args) -> Result<Self, SchemaError> {
-        Ok(Self { request: args.u64()?, selection: args.text()?, target: args.text()? })
+        Ok(Self {
+            request: args.u64()?,
+            selection: args.text()?,
+            target: args.text()?,
+        })
     }
 
     pub(super) fn into_items(self) -> Vec<Value> {
-        vec!["clipboard-request".into(), self.request.into(), self.selection.into(), self.target.into()]
+        vec![
+            "clipboard-request".into(),
+            self.request.into(),
+            self.selection.into(),
+            self.target.into(),
+        ]
     }
 }
 
@@ -96,19 +110,38 @@ impl ClipboardContents {
         let (format, coding, data) = (args.value(), args.text_or_empty(), args.value());
         let contents = if dtype == "ATOM" {
             let names = data.as_list().unwrap_or_default();
-            Contents::Targets(names.iter().filter_map(|v| v.as_text().map(CompactString::from)).collect())
+            Contents::Targets(
+                names
+                    .iter()
+                    .filter_map(|v| v.as_text().map(CompactString::from))
+                    .collect(),
+            )
         } else {
             text_of(&dtype, &format, &coding, &data).map_or(Contents::None, Contents::Text)
         };
-        Ok(Self { request, selection, contents })
+        Ok(Self {
+            request,
+            selection,
+            contents,
+        })
     }
 
     pub(super) fn parse_none(args: &mut Args) -> Result<Self, SchemaError> {
-        Ok(Self { request: args.u64()?, selection: args.text_or_empty(), contents: Contents::None })
+        Ok(Self {
+            request: args.u64()?,
+            selection: args.text_or_empty(),
+            contents: Contents::None,
+        })
     }
 
     pub(super) fn into_items(self) -> Vec<Value> {
-        let head = |name: &str| vec![Value::from(name), self.request.into(), self.selection.clone().into()];
+        let head = |name: &str| {
+            vec![
+                Value::from(name),
+                self.request.into(),
+                self.selection.clone().into(),
+            ]
+        };
         let mut items = match self.contents {
             Contents::None => return head("clipboard-contents-none"),
             _ => head("clipboard-contents"),
@@ -121,7 +154,9 @@ impl ClipboardContents {
                 "bytes".into(),
                 Value::Bytes(text.into_bytes().into()),
             ]),
-            Contents::Targets(names) => items.extend(["ATOM".into(), 32.into(), "atoms".into(), names.into()]),
+            Contents::Targets(names) => {
+                items.extend(["ATOM".into(), 32.into(), "atoms".into(), names.into()])
+            }
         }
         items.push(false.into());
         items

@@ -50,7 +50,12 @@ impl Capabilities {
     pub fn bool(&self, key: &str) -> Option<bool> {
         match self.get(key)? {
             Value::Map(pairs) if pairs.is_empty() => Some(false),
-            map @ Value::Map(_) => Some(map.get("enabled").or_else(|| map.get("")).and_then(Value::as_bool).unwrap_or(true)),
+            map @ Value::Map(_) => Some(
+                map.get("enabled")
+                    .or_else(|| map.get(""))
+                    .and_then(Value::as_bool)
+                    .unwrap_or(true),
+            ),
             value => value.as_bool(),
         }
     }
@@ -73,7 +78,9 @@ impl Capabilities {
     /// A list of texts; empty when absent.
     pub fn texts(&self, key: &str) -> Vec<CompactString> {
         let list = self.get(key).and_then(Value::as_list).unwrap_or_default();
-        list.iter().filter_map(|v| v.as_text().map(CompactString::from)).collect()
+        list.iter()
+            .filter_map(|v| v.as_text().map(CompactString::from))
+            .collect()
     }
 
     /// A pair of integers, such as a size.

@@ -30,8 +30,19 @@ impl KeyAction {
         let text = args.text_or_empty();
         let keycode = small(args.int_or(0));
         let group = small(args.int_or(0));
-        let key = Key { name, keysym, text, keycode, group };
-        Ok(Self { id: u64::try_from(id).unwrap_or(0), key, pressed, modifiers })
+        let key = Key {
+            name,
+            keysym,
+            text,
+            keycode,
+            group,
+        };
+        Ok(Self {
+            id: u64::try_from(id).unwrap_or(0),
+            key,
+            pressed,
+            modifiers,
+        })
     }
 
     /// `keyboard-event`: the details in a dictionary.
@@ -41,14 +52,38 @@ impl KeyAction {
         let pressed = args.bool_or(false);
         let details = args.map_or_empty();
         let int = |key: &str| small(details.get(key).and_then(Value::as_int).unwrap_or(0));
-        let text = details.get("string").and_then(Value::as_text).map(CompactString::from).unwrap_or_default();
-        let held = details.get("modifiers").and_then(Value::as_list).map(modifiers).unwrap_or_default();
-        let key = Key { name, keysym: int("keyval"), text, keycode: int("keycode"), group: int("group") };
-        Ok(Self { id, key, pressed, modifiers: held })
+        let text = details
+            .get("string")
+            .and_then(Value::as_text)
+            .map(CompactString::from)
+            .unwrap_or_default();
+        let held = details
+            .get("modifiers")
+            .and_then(Value::as_list)
+            .map(modifiers)
+            .unwrap_or_default();
+        let key = Key {
+            name,
+            keysym: int("keyval"),
+            text,
+            keycode: int("keycode"),
+            group: int("group"),
+        };
+        Ok(Self {
+            id,
+            key,
+            pressed,
+            modifiers: held,
+        })
     }
 
     pub(super) fn into_items(self, modern: bool) -> Vec<Value> {
-        let Self { id, key, pressed, modifiers } = self;
+        let Self {
+            id,
+            key,
+            pressed,
+            modifiers,
+        } = self;
         if modern {
             let mut details = Value::map();
             details.insert("modifiers", modifier_names(modifiers));
@@ -56,7 +91,13 @@ impl KeyAction {
             details.insert("string", key.text);
             details.insert("keycode", key.keycode);
             details.insert("group", key.group);
-            return vec!["keyboard-event".into(), id.into(), key.name.into(), pressed.into(), details];
+            return vec![
+                "keyboard-event".into(),
+                id.into(),
+                key.name.into(),
+                pressed.into(),
+                details,
+            ];
         }
         vec![
             "key-action".into(),
@@ -89,7 +130,12 @@ impl PointerState {
     pub(super) fn parse(args: &mut Args) -> Result<Self, SchemaError> {
         let id = u64::try_from(args.int_or(0)).unwrap_or(0);
         let position = position(args)?;
-        Ok(Self { id, position, modifiers: modifiers(&args.list_or_empty()), buttons: buttons(&args.list_or_empty()) })
+        Ok(Self {
+            id,
+            position,
+            modifiers: modifiers(&args.list_or_empty()),
+            buttons: buttons(&args.list_or_empty()),
+        })
     }
 
     /// `pointer-motion`: device, sequence, window, position, properties.
@@ -99,16 +145,34 @@ impl PointerState {
         let id = u64::try_from(args.int_or(0)).unwrap_or(0);
         let position = position(args)?;
         let (modifiers, buttons) = properties(&args.map_or_empty());
-        Ok(Self { id, position, modifiers, buttons })
+        Ok(Self {
+            id,
+            position,
+            modifiers,
+            buttons,
+        })
     }
 
     pub(super) fn into_items(self, modern: bool) -> Vec<Value> {
         let at: Value = [self.position.x, self.position.y].into();
         if modern {
             let props = property_map(self.modifiers, &self.buttons);
-            return vec!["pointer-motion".into(), (-1).into(), 0.into(), self.id.into(), at, props];
+            return vec![
+                "pointer-motion".into(),
+                (-1).into(),
+                0.into(),
+                self.id.into(),
+                at,
+                props,
+            ];
         }
-        vec!["pointer-position".into(), self.id.into(), at, modifier_names(self.modifiers), button_list(&self.buttons)]
+        vec![
+            "pointer-position".into(),
+            self.id.into(),
+            at,
+            modifier_names(self.modifiers),
+            button_list(&self.buttons),
+        ]
     }
 }
 
@@ -131,7 +195,16 @@ impl ButtonAction {
         let position = position(args)?;
         let modifiers = modifiers(&args.list_or_empty());
         let buttons = buttons(&args.list_or_empty());
-        Ok(Self { button, pressed, pointer: PointerState { id, position, modifiers, buttons } })
+        Ok(Self {
+            button,
+            pressed,
+            pointer: PointerState {
+                id,
+                position,
+                modifiers,
+                buttons,
+            },
+        })
     }
 
     /// `pointer-button`: device, sequence, window, button, pressed, position, properties.
@@ -143,11 +216,24 @@ impl ButtonAction {
         let pressed = args.bool_or(false);
         let position = position(args)?;
         let (modifiers, buttons) = properties(&args.map_or_empty());
-        Ok(Self { button, pressed, pointer: PointerState { id, position, modifiers, buttons } })
+        Ok(Self {
+            button,
+            pressed,
+            pointer: PointerState {
+                id,
+                position,
+                modifiers,
+                buttons,
+            },
+        })
     }
 
     pub(super) fn into_items(self, modern: bool) -> Vec<Value> {
-        let Self { button, pressed, pointer } = self;
+        let Self {
+            button,
+            pressed,
+            pointer,
+        } = self;
         let at: Value = [pointer.position.x, pointer.position.y].into();
         if modern {
             let props = property_map(pointer.modifiers, &pointer.buttons);
@@ -192,7 +278,16 @@ impl WheelMotion {
         let distance = args.int_or(0);
         let position = position(args)?;
         let modifiers = modifiers(&args.list_or_empty());
-        Ok(Self { button, distance, pointer: PointerState { id, position, modifiers, buttons: buttons(&args.list_or_empty()) } })
+        Ok(Self {
+            button,
+            distance,
+            pointer: PointerState {
+                id,
+                position,
+                modifiers,
+                buttons: buttons(&args.list_or_empty()),
+            },
+        })
     }
 }
 
@@ -202,7 +297,11 @@ pub(super) fn parse_cursor(args: &mut Args) -> Result<CursorPacket, SchemaError>
         return Ok(CursorPacket::Default);
     }
     // very old servers leave the encoding out
-    let encoding = if args.next_is_int() { CompactString::from("raw") } else { args.text_or_empty() };
+    let encoding = if args.next_is_int() {
+        CompactString::from("raw")
+    } else {
+        args.text_or_empty()
+    };
     if encoding.is_empty() {
         return Ok(CursorPacket::Default);
     }
@@ -221,12 +320,25 @@ pub(super) fn parse_cursor_data(args: &mut Args) -> Result<CursorPacket, SchemaE
 }
 
 fn cursor_image(args: &mut Args, encoding: &str) -> Result<CursorImage, SchemaError> {
-    let size = Size { w: args.dimension()?, h: args.dimension()? };
-    let hot = Point { x: args.coordinate()?, y: args.coordinate()? };
+    let size = Size {
+        w: args.dimension()?,
+        h: args.dimension()?,
+    };
+    let hot = Point {
+        x: args.coordinate()?,
+        y: args.coordinate()?,
+    };
     let serial = u64::try_from(args.int_or(0)).unwrap_or(0);
     // 6.x `cursor-data` puts the pixels before the name just as the legacy packet does
     let data = args.bytes()?;
-    Ok(CursorImage { png: encoding == "png", size, hot, serial, data, name: CompactString::default() })
+    Ok(CursorImage {
+        png: encoding == "png",
+        size,
+        hot,
+        serial,
+        data,
+        name: CompactString::default(),
+    })
 }
 
 /// What a cursor packet says.
@@ -299,16 +411,25 @@ impl CursorPacket {
 fn position(args: &mut Args) -> Result<Point, SchemaError> {
     let list = args.list()?;
     let at = |i: usize| {
-        let v = list.get(i).and_then(Value::as_float).filter(|v| v.abs() < f64::from(1 << 20));
+        let v = list
+            .get(i)
+            .and_then(Value::as_float)
+            .filter(|v| v.abs() < f64::from(1 << 20));
         #[expect(clippy::cast_possible_truncation, reason = "bounded by the filter")]
         v.map(|v| v as i32)
     };
-    at(0).zip(at(1)).map(|(x, y)| Point { x, y }).ok_or_else(|| args.wrong("a position"))
+    at(0)
+        .zip(at(1))
+        .map(|(x, y)| Point { x, y })
+        .ok_or_else(|| args.wrong("a position"))
 }
 
 fn button(args: &mut Args) -> Result<u8, SchemaError> {
     let button = args.int()?;
-    u8::try_from(button).ok().filter(|b| *b > 0).ok_or_else(|| args.wrong("a button from 1 to 255"))
+    u8::try_from(button)
+        .ok()
+        .filter(|b| *b > 0)
+        .ok_or_else(|| args.wrong("a button from 1 to 255"))
 }
 
 fn small(v: i64) -> u32 {
@@ -316,13 +437,20 @@ fn small(v: i64) -> u32 {
 }
 
 fn modifiers(list: &[Value]) -> Modifiers {
-    list.iter().take(16).filter_map(Value::as_text).fold(Modifiers::default(), |held, name| {
-        Modifiers(held.0 | Modifiers::from_names([&*name]).0)
-    })
+    list.iter()
+        .take(16)
+        .filter_map(Value::as_text)
+        .fold(Modifiers::default(), |held, name| {
+            Modifiers(held.0 | Modifiers::from_names([&*name]).0)
+        })
 }
 
 fn buttons(list: &[Value]) -> Vec<u8> {
-    list.iter().take(16).filter_map(Value::as_int).filter_map(|v| u8::try_from(v).ok()).collect()
+    list.iter()
+        .take(16)
+        .filter_map(Value::as_int)
+        .filter_map(|v| u8::try_from(v).ok())
+        .collect()
 }
 
 fn properties(map: &Value) -> (Modifiers, Vec<u8>) {

@@ -309,7 +309,11 @@ impl Packet {
             None => CompactString::default(),
         };
         if name.is_empty() {
-            return Err(SchemaError { packet: "?".into(), position: 0, expected: "a packet type" });
+            return Err(SchemaError {
+                packet: "?".into(),
+                position: 0,
+                expected: "a packet type",
+            });
         }
         let mut args = Args::new(name.clone(), items);
         let a = &mut args;
@@ -318,13 +322,21 @@ impl Packet {
             ("bell", _) => {
                 let (id, _device) = (a.int_or(0), a.value());
                 let (percent, pitch, duration) = (a.int_or(100), a.int_or(0), a.int_or(0));
-                Self::Bell { id: u64::try_from(id).unwrap_or(0), percent, pitch, duration }
+                Self::Bell {
+                    id: u64::try_from(id).unwrap_or(0),
+                    percent,
+                    pitch,
+                    duration,
+                }
             }
             ("buffer-refresh", _) => {
                 // -1 is all; 6.x and HTML5 say 0
                 let id = u64::try_from(a.int()?).ok().filter(|id| *id > 0).map(WindowId);
                 a.skip();
-                Self::BufferRefresh { id, quality: a.int_or(100) }
+                Self::BufferRefresh {
+                    id,
+                    quality: a.int_or(100),
+                }
             }
             ("button-action", _) => Self::Button(ButtonAction::parse(a)?),
             ("pointer-button", _) => Self::Button(ButtonAction::parse_modern(a)?),
@@ -366,7 +378,10 @@ impl Packet {
             ("disconnect", _) => {
                 let reason = a.text_or_empty();
                 let words = std::iter::from_fn(|| (a.left() > 0).then(|| a.text_or_empty()));
-                Self::Disconnect { reason, details: words.take(16).filter(|w| !w.is_empty()).collect() }
+                Self::Disconnect {
+                    reason,
+                    details: words.take(16).filter(|w| !w.is_empty()).collect(),
+                }
             }
             ("draw", _) => Self::Draw(Draw::parse(a)?),
             ("encoding", Side::Client) => Self::EncodingChoice(a.text_or_empty()),
@@ -382,7 +397,10 @@ impl Packet {
                 a.skip();
                 a.skip();
                 let names = a.list_or_empty();
-                let categories = names.iter().filter_map(|v| v.as_text().map(CompactString::from)).collect();
+                let categories = names
+                    .iter()
+                    .filter_map(|v| v.as_text().map(CompactString::from))
+                    .collect();
                 Self::InfoRequest { categories }
             }
             ("info-response", _) => Self::InfoResponse(a.map_or_empty()),
@@ -391,7 +409,9 @@ impl Packet {
             ("key-repeat", _) => Self::KeyRepeat,
             ("keymap-changed" | "keyboard-config", _) => {
                 let caps = a.map_or_empty();
-                Self::KeymapChanged(Capabilities::from_value(caps.get("keymap").cloned().unwrap_or(caps)))
+                Self::KeymapChanged(Capabilities::from_value(
+                    caps.get("keymap").cloned().unwrap_or(caps),
+                ))
             }
             ("layout-changed", _) => Self::LayoutChanged {
                 layout: a.text_or_empty(),
@@ -403,12 +423,17 @@ impl Packet {
             ("lost-window", _) => Self::LostWindow(window_id(a)?),
             ("map-window", _) => Self::MapWindow(WindowPlace::parse_map(a)?),
             ("new-window", _) => Self::NewWindow(WindowCreate::parse(a, WindowKind::Normal)?),
-            ("new-override-redirect", _) => Self::NewWindow(WindowCreate::parse(a, WindowKind::OverrideRedirect)?),
+            ("new-override-redirect", _) => {
+                Self::NewWindow(WindowCreate::parse(a, WindowKind::OverrideRedirect)?)
+            }
             ("notify_show" | "notification-show", _) => {
                 for _ in 0..5 {
                     a.skip();
                 }
-                Self::NotifyShow { summary: a.text_or_empty(), body: a.text_or_empty() }
+                Self::NotifyShow {
+                    summary: a.text_or_empty(),
+                    body: a.text_or_empty(),
+                }
             }
             ("ping", _) => {
                 let time = a.int()?;
@@ -430,12 +455,22 @@ impl Packet {
             ("pointer-motion" | "pointer", Side::Client) => Self::Pointer(PointerState::parse_modern(a)?),
             ("pointer-position", Side::Server) => {
                 let id = u64::try_from(a.int_or(0)).unwrap_or(0);
-                let position = Point { x: a.coordinate()?, y: a.coordinate()? };
+                let position = Point {
+                    x: a.coordinate()?,
+                    y: a.coordinate()?,
+                };
                 let relative = match a.left() {
                     0 | 1 => None,
-                    _ => Some(Point { x: a.coordinate()?, y: a.coordinate()? }),
+                    _ => Some(Point {
+                        x: a.coordinate()?,
+                        y: a.coordinate()?,
+                    }),
                 };
-                Self::PointerPosition { id, position, relative }
+                Self::PointerPosition {
+                    id,
+                    position,
+                    relative,
+                }
             }
             ("quality", _) => Self::Quality("quality", a.int()?),
             ("min-quality", _) => Self::Quality("min-quality", a.int()?),
@@ -469,7 +504,12 @@ impl Packet {
             ("wheel-motion", _) => Self::Wheel(WheelMotion::parse(a)?),
             ("window-icon", _) => {
                 let id = window_id(a)?;
-                Self::WindowIcon(WindowIcon { id, size: size(a)?, encoding: a.text()?, data: a.bytes()? })
+                Self::WindowIcon(WindowIcon {
+                    id,
+                    size: size(a)?,
+                    encoding: a.text()?,
+                    data: a.bytes()?,
+                })
             }
             ("window-metadata", _) => {
                 let id = window_id(a)?;
@@ -477,11 +517,19 @@ impl Packet {
             }
             ("window-move-resize", _) => {
                 let id = window_id(a)?;
-                Self::WindowMoveResize { id, rect: rect(a)?, counter: a.int_or(-1) }
+                Self::WindowMoveResize {
+                    id,
+                    rect: rect(a)?,
+                    counter: a.int_or(-1),
+                }
             }
             ("window-resized", _) => {
                 let id = window_id(a)?;
-                Self::WindowResized { id, size: size(a)?, counter: a.int_or(-1) }
+                Self::WindowResized {
+                    id,
+                    size: size(a)?,
+                    counter: a.int_or(-1),
+                }
             }
             (known, _) if IGNORED.contains(&known) => Self::Ignored(name),
             _ => Self::Unknown(name),
@@ -493,7 +541,12 @@ impl Packet {
         let n = |legacy_name: &'static str| Value::from(names.choose(legacy_name));
         match self {
             Self::BandwidthLimit(v) => vec![n("bandwidth-limit"), v.into()],
-            Self::Bell { id, percent, pitch, duration } => vec![
+            Self::Bell {
+                id,
+                percent,
+                pitch,
+                duration,
+            } => vec![
                 n("bell"),
                 id.into(),
                 0.into(),
@@ -508,11 +561,31 @@ impl Packet {
                 let mut options = Value::map();
                 options.insert("refresh-now", true);
                 let id = id.map_or(-1, |id| i64::try_from(id.0).unwrap_or(-1));
-                vec![n("buffer-refresh"), id.into(), 0.into(), quality.into(), options, Value::map()]
+                vec![
+                    n("buffer-refresh"),
+                    id.into(),
+                    0.into(),
+                    quality.into(),
+                    options,
+                    Value::map(),
+                ]
             }
             Self::Button(button) => button.into_items(names.is_modern("button-action", "pointer-button")),
-            Self::Challenge { salt, capabilities, digest, salt_digest, prompt } => {
-                vec![n("challenge"), salt.into(), capabilities, digest.into(), salt_digest.into(), prompt.into()]
+            Self::Challenge {
+                salt,
+                capabilities,
+                digest,
+                salt_digest,
+                prompt,
+            } => {
+                vec![
+                    n("challenge"),
+                    salt.into(),
+                    capabilities,
+                    digest.into(),
+                    salt_digest.into(),
+                    prompt.into(),
+                ]
             }
             Self::ClipboardContents(contents) => contents.into_items(),
             Self::ClipboardPending(count) => vec![n("clipboard-pending-requests"), count.into()],
@@ -525,22 +598,40 @@ impl Packet {
                 place.configure_items(names.is_modern("configure-window", "window-configure"))
             }
             Self::ConfigureOverrideRedirect(id, r) => {
-                vec![n("configure-override-redirect"), id.0.into(), r.x.into(), r.y.into(), r.w.into(), r.h.into()]
+                vec![
+                    n("configure-override-redirect"),
+                    id.0.into(),
+                    r.x.into(),
+                    r.y.into(),
+                    r.w.into(),
+                    r.h.into(),
+                ]
             }
             Self::Cursor(cursor) => cursor.into_items(),
             Self::DesktopSize(size) => {
-                vec![n("desktop_size"), size.w.into(), size.h.into(), size.w.into(), size.h.into()]
+                vec![
+                    n("desktop_size"),
+                    size.w.into(),
+                    size.h.into(),
+                    size.w.into(),
+                    size.h.into(),
+                ]
             }
-            Self::Disconnect { reason, details } => {
-                named(n("disconnect"), std::iter::once(reason).chain(details).map(Value::from))
-            }
+            Self::Disconnect { reason, details } => named(
+                n("disconnect"),
+                std::iter::once(reason).chain(details).map(Value::from),
+            ),
             Self::Draw(draw) => draw.into_items(names.choose("draw") != "draw"),
             Self::DrawAck(ack) => ack.into_items(names.choose("damage-sequence") != "damage-sequence"),
             Self::Encodings(value) => vec![n("encodings"), value],
             Self::EncodingChoice(name) => vec![n("encoding"), name.into()],
             Self::EndOfStream(id) => vec![n("eos"), id.0.into()],
             Self::ExitServer => vec![n("exit-server")],
-            Self::Focus(id) => vec![n("focus"), id.map_or(0, |id| id.0).into(), Value::List(Vec::new())],
+            Self::Focus(id) => vec![
+                n("focus"),
+                id.map_or(0, |id| id.0).into(),
+                Value::List(Vec::new()),
+            ],
             Self::Hello(capabilities) => vec![n("hello"), capabilities.into_value()],
             Self::Ignored(name) | Self::Unknown(name) => vec![name.into()],
             Self::InfoRequest { categories } => vec![
@@ -553,7 +644,11 @@ impl Packet {
             Self::Key(key) => key.into_items(names.is_modern("key-action", "keyboard-event")),
             Self::KeyRepeat => vec![n("key-repeat")],
             Self::KeymapChanged(caps) => vec![n("keymap-changed"), caps.into_value(), true.into()],
-            Self::LayoutChanged { layout, variant, options } => {
+            Self::LayoutChanged {
+                layout,
+                variant,
+                options,
+            } => {
                 vec![n("layout-changed"), layout.into(), variant.into(), options.into()]
             }
             Self::LockToggle(v) => vec![n("lock-toggle"), v.into()],
@@ -574,12 +669,36 @@ impl Packet {
             ],
             Self::Ping { time, source } if source.is_empty() => vec![n("ping"), time.into()],
             Self::Ping { time, source } => vec![n("ping"), time.into(), 0.into(), source.into()],
-            Self::PingEcho { time, load: [a, b, c], latency, source } => {
-                vec![n("ping_echo"), time.into(), a.into(), b.into(), c.into(), latency.into(), source.into()]
+            Self::PingEcho {
+                time,
+                load: [a, b, c],
+                latency,
+                source,
+            } => {
+                vec![
+                    n("ping_echo"),
+                    time.into(),
+                    a.into(),
+                    b.into(),
+                    c.into(),
+                    latency.into(),
+                    source.into(),
+                ]
             }
-            Self::Pointer(pointer) => pointer.into_items(names.is_modern("pointer-position", "pointer-motion")),
-            Self::PointerPosition { id, position, relative } => {
-                let mut items = vec![n("pointer-position"), id.into(), position.x.into(), position.y.into()];
+            Self::Pointer(pointer) => {
+                pointer.into_items(names.is_modern("pointer-position", "pointer-motion"))
+            }
+            Self::PointerPosition {
+                id,
+                position,
+                relative,
+            } => {
+                let mut items = vec![
+                    n("pointer-position"),
+                    id.into(),
+                    position.x.into(),
+                    position.y.into(),
+                ];
                 if let Some(p) = relative {
                     items.extend([p.x.into(), p.y.into()]);
                 }
@@ -587,7 +706,12 @@ impl Packet {
             }
             Self::Quality(name, v) => vec![n(name), v.into()],
             Self::RaiseWindow(id) => vec![n("raise-window"), id.0.into()],
-            Self::Screenshot { size, encoding, rowstride, data } => vec![
+            Self::Screenshot {
+                size,
+                encoding,
+                rowstride,
+                data,
+            } => vec![
                 n("screenshot"),
                 size.w.into(),
                 size.h.into(),
@@ -631,7 +755,13 @@ impl Packet {
                 counter.into(),
             ],
             Self::WindowResized { id, size, counter } => {
-                vec![n("window-resized"), id.0.into(), size.w.into(), size.h.into(), counter.into()]
+                vec![
+                    n("window-resized"),
+                    id.0.into(),
+                    size.w.into(),
+                    size.h.into(),
+                    counter.into(),
+                ]
             }
         }
     }
@@ -642,11 +772,19 @@ fn named(name: Value, rest: impl IntoIterator<Item = Value>) -> Vec<Value> {
 }
 
 fn rect(args: &mut Args) -> Result<Rect, SchemaError> {
-    Ok(Rect { x: args.coordinate()?, y: args.coordinate()?, w: args.dimension()?, h: args.dimension()? })
+    Ok(Rect {
+        x: args.coordinate()?,
+        y: args.coordinate()?,
+        w: args.dimension()?,
+        h: args.dimension()?,
+    })
 }
 
 fn size(args: &mut Args) -> Result<Size, SchemaError> {
-    Ok(Size { w: args.dimension()?, h: args.dimension()? })
+    Ok(Size {
+        w: args.dimension()?,
+        h: args.dimension()?,
+    })
 }
 
 /// Which names a peer understands, from the `packet-types` list of its hello (`session.md` 0).
@@ -709,7 +847,13 @@ mod tests {
     #[test]
     fn what_we_write_we_read() {
         round_trip(Packet::Draw(draw()), Side::Server);
-        round_trip(Packet::Ping { time: 5, source: CompactString::default() }, Side::Client);
+        round_trip(
+            Packet::Ping {
+                time: 5,
+                source: CompactString::default(),
+            },
+            Side::Client,
+        );
         round_trip(Packet::DesktopSize(Size::new(640, 480)), Side::Client);
         round_trip(Packet::StartupComplete, Side::Server);
         let place = WindowPlace {
@@ -729,7 +873,13 @@ mod tests {
             message: "no such window".into(),
         };
         round_trip(Packet::DrawAck(ack), Side::Client);
-        round_trip(Packet::Disconnect { reason: "done".into(), details: vec!["bye".into()] }, Side::Server);
+        round_trip(
+            Packet::Disconnect {
+                reason: "done".into(),
+                details: vec!["bye".into()],
+            },
+            Side::Server,
+        );
         let token = ClipboardToken {
             selection: "CLIPBOARD".into(),
             text: Some("text".into()),
@@ -742,24 +892,50 @@ mod tests {
     #[test]
     fn byte_strings_are_as_good_as_text() {
         let items = vec![Value::Bytes(Bytes::from_static(b"lost-window")), Value::Int(3)];
-        assert_eq!(Packet::parse(items, Side::Server), Ok(Packet::LostWindow(WindowId(3))));
+        assert_eq!(
+            Packet::parse(items, Side::Server),
+            Ok(Packet::LostWindow(WindowId(3)))
+        );
     }
 
     #[test]
     fn modern_names_are_read_and_sent_when_asked_for() {
         let items = vec!["window-destroy".into(), 3.into()];
-        assert_eq!(Packet::parse(items, Side::Server), Ok(Packet::LostWindow(WindowId(3))));
+        assert_eq!(
+            Packet::parse(items, Side::Server),
+            Ok(Packet::LostWindow(WindowId(3)))
+        );
         let names = Names::new(vec!["window-destroy".into()]);
-        assert_eq!(Packet::LostWindow(WindowId(3)).into_items(&names)[0], "window-destroy".into());
+        assert_eq!(
+            Packet::LostWindow(WindowId(3)).into_items(&names)[0],
+            "window-destroy".into()
+        );
         let both = Names::new(vec!["window-destroy".into(), "lost-window".into()]);
-        assert_eq!(Packet::LostWindow(WindowId(3)).into_items(&both)[0], "lost-window".into());
+        assert_eq!(
+            Packet::LostWindow(WindowId(3)).into_items(&both)[0],
+            "lost-window".into()
+        );
     }
 
     #[test]
     fn numbers_are_bounded() {
         let wrong = |items: Vec<Value>| Packet::parse(items, Side::Client).is_err();
-        assert!(wrong(vec!["map-window".into(), 1.into(), 0.into(), 0.into(), 40000.into(), 1.into()]));
-        assert!(wrong(vec!["map-window".into(), 1.into(), (1i64 << 40).into(), 0.into(), 1.into(), 1.into()]));
+        assert!(wrong(vec![
+            "map-window".into(),
+            1.into(),
+            0.into(),
+            0.into(),
+            40000.into(),
+            1.into()
+        ]));
+        assert!(wrong(vec![
+            "map-window".into(),
+            1.into(),
+            (1i64 << 40).into(),
+            0.into(),
+            1.into(),
+            1.into()
+        ]));
         assert!(wrong(vec!["close-window".into(), (1u64 << 50).into()]));
         assert!(wrong(vec![Value::Null]));
         assert!(wrong(Vec::new()));

@@ -40,10 +40,16 @@ const RENAMED: &[(&str, &str)] = &[
 
 /// The legacy name of a packet whose two names have the same layout; any other name as it is.
 pub fn legacy(name: &str) -> &str {
-    RENAMED.iter().find(|(_, modern)| *modern == name).map_or(name, |(legacy, _)| legacy)
+    RENAMED
+        .iter()
+        .find(|(_, modern)| *modern == name)
+        .map_or(name, |(legacy, _)| legacy)
 }
 
 /// The modern name of a legacy one, if it has another.
 pub fn modern(name: &str) -> Option<&'static str> {
-    RENAMED.iter().find(|(legacy, _)| *legacy == name).map(|(_, modern)| *modern)
+    RENAMED
+        .iter()
+        .find(|(legacy, _)| *legacy == name)
+        .map(|(_, modern)| *modern)
 }

@@ -41,7 +41,12 @@ impl WindowCreate {
             WindowKind::Tray => (0, 0),
             _ => (args.coordinate()?, args.coordinate()?),
         };
-        let rect = Rect { x, y, w: args.dimension()?.max(1), h: args.dimension()?.max(1) };
+        let rect = Rect {
+            x,
+            y,
+            w: args.dimension()?.max(1),
+            h: args.dimension()?.max(1),
+        };
         let metadata = args.map_or_empty();
         let properties = args.map_or_empty();
         let said = |key: &str| metadata.get(key).and_then(Value::as_bool).unwrap_or(false);
@@ -50,33 +55,71 @@ impl WindowCreate {
             WindowKind::Normal if said("tray") => WindowKind::Tray,
             kind => kind,
         };
-        Ok(Self { id, rect, kind, metadata, properties })
+        Ok(Self {
+            id,
+            rect,
+            kind,
+            metadata,
+            properties,
+        })
     }
 
     pub(super) fn into_items(self, modern: bool) -> Vec<Value> {
-        let Self { id, rect, kind, mut metadata, properties } = self;
+        let Self {
+            id,
+            rect,
+            kind,
+            mut metadata,
+            properties,
+        } = self;
         let name = match kind {
             _ if modern => "window-create",
             WindowKind::Normal => "new-window",
             WindowKind::OverrideRedirect => "new-override-redirect",
-            WindowKind::Tray => return vec!["new-tray".into(), id.0.into(), rect.w.into(), rect.h.into(), metadata],
+            WindowKind::Tray => {
+                return vec![
+                    "new-tray".into(),
+                    id.0.into(),
+                    rect.w.into(),
+                    rect.h.into(),
+                    metadata,
+                ];
+            }
         };
         match kind {
             WindowKind::OverrideRedirect => metadata.insert("override-redirect", true),
             WindowKind::Tray => metadata.insert("tray", true),
             WindowKind::Normal => {}
         }
-        vec![name.into(), id.0.into(), rect.x.into(), rect.y.into(), rect.w.into(), rect.h.into(), metadata, properties]
+        vec![
+            name.into(),
+            id.0.into(),
+            rect.x.into(),
+            rect.y.into(),
+            rect.w.into(),
+            rect.h.into(),
+            metadata,
+            properties,
+        ]
     }
 }
 
 /// Reads wire metadata; only the keys present are set.
 pub fn metadata(value: &Value) -> WindowMetadata {
-    let text = |key: &str| value.get(key).and_then(Value::as_text).map(std::borrow::Cow::into_owned);
+    let text = |key: &str| {
+        value
+            .get(key)
+            .and_then(Value::as_text)
+            .map(std::borrow::Cow::into_owned)
+    };
     let flag = |key: &str| value.get(key).and_then(Value::as_bool);
     let texts = |key: &str| -> Option<Vec<String>> {
         let list = value.get(key)?.as_list()?;
-        Some(list.iter().filter_map(|v| v.as_text().map(std::borrow::Cow::into_owned)).collect())
+        Some(
+            list.iter()
+                .filter_map(|v| v.as_text().map(std::borrow::Cow::into_owned))
+                .collect(),
+        )
     };
     WindowMetadata {
         title: text("title"),
@@ -88,10 +131,18 @@ pub fn metadata(value: &Value) -> WindowMetadata {
         role: text("role"),
         window_type: texts("window-type"),
         transient_for: value.get("transient-for").map(|v| {
-            v.as_int().and_then(|id| u64::try_from(id).ok()).filter(|id| *id > 0).map(WindowId)
+            v.as_int()
+                .and_then(|id| u64::try_from(id).ok())
+                .filter(|id| *id > 0)
+                .map(WindowId)
         }),
-        size_hints: value.get("size-constraints").or_else(|| value.get("size-hints")).map(size_hints),
-        decorations: value.get("decorations").map(|v| v.as_int().is_none_or(|bits| bits != 0)),
+        size_hints: value
+            .get("size-constraints")
+            .or_else(|| value.get("size-hints"))
+            .map(size_hints),
+        decorations: value
+            .get("decorations")
+            .map(|v| v.as_int().is_none_or(|bits| bits != 0)),
         modal: flag("modal"),
         iconic: flag("iconic"),
         fullscreen: flag("fullscreen"),
@@ -115,7 +166,10 @@ fn size_hints(value: &Value) -> SizeHints {
         match value.get(key)?.as_list()? {
             [w, h, ..] => {
                 let clamp = |v: &Value| v.as_int().map(|v| u32::try_from(v.clamp(0, 32767)).unwrap_or(0));
-                Some(Size { w: clamp(w)?, h: clamp(h)? })
+                Some(Size {
+                    w: clamp(w)?,
+                    h: clamp(h)?,
+                })
             }
             _ => None,
         }
@@ -161,27 +215,48 @@ pub struct Draw {
 impl Draw {
     pub(super) fn parse(args: &mut Args) -> Result<Self, SchemaError> {
         let id = window_id(args)?;
-        let rect = Rect::new(args.coordinate()?, args.coordinate()?, args.dimension()?, args.dimension()?);
+        let rect = Rect::new(
+            args.coordinate()?,
+            args.coordinate()?,
+            args.dimension()?,
+            args.dimension()?,
+        );
         let name = args.text()?;
         let data = args.value();
         let sequence = args.u64()?;
         let stride = u32::try_from(args.int_or(0)).unwrap_or(0);
         let options = args.map_or_empty();
-        let small = |key: &str| options.get(key).and_then(Value::as_int).and_then(|v| u8::try_from(v).ok());
+        let small = |key: &str| {
+            options
+                .get(key)
+                .and_then(Value::as_int)
+                .and_then(|v| u8::try_from(v).ok())
+        };
         let coded = match Encoding::from_name(&name) {
             None => Err(name),
             Some(encoding) => Ok(Coded {
                 encoding,
                 data: payload(encoding, data, &options).ok_or_else(|| args.wrong("picture data"))?,
                 stride,
-                format: options.get("rgb_format").and_then(Value::as_text).and_then(|f| PixelFormat::from_name(&f)),
-                compression: [("lz4", Compression::Lz4), ("zlib", Compression::Zlib), ("zstd", Compression::Zstd)]
-                    .into_iter()
-                    .find_map(|(key, kind)| small(key).filter(|level| *level > 0).map(|level| (kind, level))),
+                format: options
+                    .get("rgb_format")
+                    .and_then(Value::as_text)
+                    .and_then(|f| PixelFormat::from_name(&f)),
+                compression: [
+                    ("lz4", Compression::Lz4),
+                    ("zlib", Compression::Zlib),
+                    ("zstd", Compression::Zstd),
+                ]
+                .into_iter()
+                .find_map(|(key, kind)| small(key).filter(|level| *level > 0).map(|level| (kind, level))),
                 quality: small("quality").filter(|q| *q <= 100),
                 scaled_size: match options.get("scaled_size").and_then(Value::as_list) {
                     Some([w, h, ..]) => {
-                        let side = |v: &Value| v.as_int().and_then(|v| u32::try_from(v).ok()).filter(|v| *v < 1 << 15);
+                        let side = |v: &Value| {
+                            v.as_int()
+                                .and_then(|v| u32::try_from(v).ok())
+                                .filter(|v| *v < 1 << 15)
+                        };
                         side(w).zip(side(h)).map(|(w, h)| Size { w, h })
                     }
                     _ => None,
@@ -189,9 +264,21 @@ impl Draw {
                 has_alpha: options.get("has_alpha").and_then(Value::as_bool).unwrap_or(false),
             }),
         };
-        let flush = options.get("flush").and_then(Value::as_int).and_then(|v| u32::try_from(v).ok()).unwrap_or(0);
+        let flush = options
+            .get("flush")
+            .and_then(Value::as_int)
+            .and_then(|v| u32::try_from(v).ok())
+            .unwrap_or(0);
         let paint = options.get("paint").and_then(Value::as_bool).unwrap_or(true);
-        Ok(Self { id, rect, coded, sequence, flush, paint, speed: small("speed") })
+        Ok(Self {
+            id,
+            rect,
+            coded,
+            sequence,
+            flush,
+            paint,
+            speed: small("speed"),
+        })
     }
 
     pub(super) fn into_items(self, modern: bool) -> Vec<Value> {
@@ -264,24 +351,49 @@ fn payload(encoding: Encoding, data: Value, options: &Value) -> Option<Payload> 
             _ => None,
         };
     }
-    let list = options.get("scroll").and_then(Value::as_list).or_else(|| data.as_list())?;
-    list.iter().map(read_move).collect::<Option<Vec<_>>>().map(Payload::Scroll)
+    let list = options
+        .get("scroll")
+        .and_then(Value::as_list)
+        .or_else(|| data.as_list())?;
+    list.iter()
+        .map(read_move)
+        .collect::<Option<Vec<_>>>()
+        .map(Payload::Scroll)
 }
 
 fn read_move(value: &Value) -> Option<Move> {
-    let numbers: Vec<i32> =
-        value.as_list()?.iter().map(|v| v.as_int().and_then(|v| i32::try_from(v).ok())).collect::<Option<_>>()?;
+    let numbers: Vec<i32> = value
+        .as_list()?
+        .iter()
+        .map(|v| v.as_int().and_then(|v| i32::try_from(v).ok()))
+        .collect::<Option<_>>()?;
     match numbers.as_slice() {
         [x, y, w, h, dx, dy] => {
-            let rect = Rect { x: *x, y: *y, w: u32::try_from(*w).ok()?, h: u32::try_from(*h).ok()? };
-            Some(Move { rect, dx: *dx, dy: *dy })
+            let rect = Rect {
+                x: *x,
+                y: *y,
+                w: u32::try_from(*w).ok()?,
+                h: u32::try_from(*h).ok()?,
+            };
+            Some(Move {
+                rect,
+                dx: *dx,
+                dy: *dy,
+            })
         }
         _ => None,
     }
 }
 
 fn move_items(m: &Move) -> Value {
-    Value::List(vec![m.rect.x.into(), m.rect.y.into(), m.rect.w.into(), m.rect.h.into(), m.dx.into(), m.dy.into()])
+    Value::List(vec![
+        m.rect.x.into(),
+        m.rect.y.into(),
+        m.rect.w.into(),
+        m.rect.h.into(),
+        m.dx.into(),
+        m.dy.into(),
+    ])
 }
 
 /// `damage-sequence`: a draw was painted (`session.md` 1.4).
@@ -307,15 +419,28 @@ impl DrawAck {
             sequence = args.u64()?;
         }
         let id = window_id(args)?;
-        let size = Size { w: args.dimension()?, h: args.dimension()? };
+        let size = Size {
+            w: args.dimension()?,
+            h: args.dimension()?,
+        };
         if reordered {
             sequence = args.u64()?;
         }
-        Ok(Self { sequence, id, size, decode_time: args.int_or(0), message: args.text_or_empty() })
+        Ok(Self {
+            sequence,
+            id,
+            size,
+            decode_time: args.int_or(0),
+            message: args.text_or_empty(),
+        })
     }
 
     pub(super) fn into_items(self, modern: bool) -> Vec<Value> {
-        let name = if modern { "window-draw-ack" } else { "damage-sequence" };
+        let name = if modern {
+            "window-draw-ack"
+        } else {
+            "damage-sequence"
+        };
         vec![
             name.into(),
             self.sequence.into(),
@@ -361,7 +486,13 @@ pub struct WindowPlace {
 impl WindowPlace {
     pub(super) fn parse_map(args: &mut Args) -> Result<Self, SchemaError> {
         let (id, rect) = (window_id(args)?.0, rect(args)?);
-        Ok(Self { id, rect, properties: args.map_or_empty(), state: args.map_or_empty(), ..Self::default() })
+        Ok(Self {
+            id,
+            rect,
+            properties: args.map_or_empty(),
+            state: args.map_or_empty(),
+            ..Self::default()
+        })
     }
 
     pub(super) fn parse_configure(args: &mut Args) -> Result<Self, SchemaError> {
@@ -381,7 +512,10 @@ impl WindowPlace {
         let id = window_id(args)?.0;
         let config = args.map_or_empty();
         let geometry = config.get("geometry").and_then(Value::as_list).map(|list| {
-            list.iter().filter_map(Value::as_int).filter_map(|v| i32::try_from(v).ok()).collect::<Vec<_>>()
+            list.iter()
+                .filter_map(Value::as_int)
+                .filter_map(|v| i32::try_from(v).ok())
+                .collect::<Vec<_>>()
         });
         let rect = match geometry.as_deref() {
             Some([x, y, w, h]) => Some(Rect {
@@ -405,7 +539,16 @@ impl WindowPlace {
     pub(super) fn map_items(self, modern: bool) -> Vec<Value> {
         let name = if modern { "window-map" } else { "map-window" };
         let Rect { x, y, w, h } = self.rect;
-        vec![name.into(), self.id.into(), x.into(), y.into(), w.into(), h.into(), or_map(self.properties), or_map(self.state)]
+        vec![
+            name.into(),
+            self.id.into(),
+            x.into(),
+            y.into(),
+            w.into(),
+            h.into(),
+            or_map(self.properties),
+            or_map(self.state),
+        ]
     }
 
     pub(super) fn configure_items(self, modern: bool) -> Vec<Value> {
@@ -436,14 +579,27 @@ impl WindowPlace {
 }
 
 fn or_map(value: Value) -> Value {
-    if matches!(value, Value::Map(_)) { value } else { Value::map() }
+    if matches!(value, Value::Map(_)) {
+        value
+    } else {
+        Value::map()
+    }
 }
 
 fn rect(args: &mut Args) -> Result<Rect, SchemaError> {
-    Ok(Rect { x: args.coordinate()?, y: args.coordinate()?, w: args.dimension()?, h: args.dimension()? })
+    Ok(Rect {
+        x: args.coordinate()?,
+        y: args.coordinate()?,
+        w: args.dimension()?,
+        h: args.dimension()?,
+    })
 }
 
 pub(super) fn window_id(args: &mut Args) -> Result<WindowId, SchemaError> {
     let id = args.u64()?;
-    if id < 1 << 48 { Ok(WindowId(id)) } else { Err(args.wrong("a window id")) }
+    if id < 1 << 48 {
+        Ok(WindowId(id))
+    } else {
+        Err(args.wrong("a window id"))
+    }
 }

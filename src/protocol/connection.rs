@@ -86,7 +86,9 @@ impl fmt::Display for CloseReason {
             Self::Io(error) => write!(f, "connection lost: {error}"),
             Self::Local { reason, details } if details.is_empty() => f.write_str(reason),
             Self::Local { reason, details } => write!(f, "{reason}, {details}"),
-            Self::PeerClosed { truncated: true, .. } => f.write_str("connection lost in the middle of a packet"),
+            Self::PeerClosed { truncated: true, .. } => {
+                f.write_str("connection lost in the middle of a packet")
+            }
             Self::PeerClosed { .. } => f.write_str("connection closed by the other end"),
             Self::Protocol(what) => write!(f, "{}: {what}", reason::PROTOCOL_ERROR),
             Self::Refused(text) => f.write_str(text),
@@ -130,7 +132,10 @@ impl Stats {
     const MAX_TYPES: usize = 256;
 
     fn count(types: &mut BTreeMap<CompactString, u64>, name: Option<&crate::codec::Value>) {
-        let Some(name) = name.and_then(|v| v.as_bytes()).and_then(|v| std::str::from_utf8(v).ok()) else {
+        let Some(name) = name
+            .and_then(|v| v.as_bytes())
+            .and_then(|v| std::str::from_utf8(v).ok())
+        else {
             return;
         };
         if let Some(count) = types.get_mut(name) {
@@ -199,7 +204,12 @@ impl Connection {
 
     /// The client's end of a new connection: opens in `dialect` with these capabilities (those of the wire are
     /// added).
-    pub fn client(config: &ConnectionConfig, dialect: Dialect, mut hello: Capabilities, now: Instant) -> Self {
+    pub fn client(
+        config: &ConnectionConfig,
+        dialect: Dialect,
+        mut hello: Capabilities,
+        now: Instant,
+    ) -> Self {
         let mut connection = Self::new(Side::Client, dialect, config, now);
         network_capabilities(&mut hello, dialect);
         connection.queue.push_back(Packet::Hello(hello));
@@ -247,7 +257,10 @@ impl Connection {
             return self.end(CloseReason::Refused(refusal_text(&text)));
         }
         let silent = self.stats.bytes_in == 0;
-        self.end(CloseReason::PeerClosed { silent, truncated: !self.decoder.is_idle() });
+        self.end(CloseReason::PeerClosed {
+            silent,
+            truncated: !self.decoder.is_idle(),
+        });
     }
 
     /// The stream failed.
@@ -309,7 +322,9 @@ impl Connection {
             }
             (State::Hello, Packet::Hello(caps)) => self.handle_hello(caps, flags, now),
             // some answers come without a hello (`session.md` e: screenshot), challenges before it
-            (State::Hello, packet @ (Packet::Challenge { .. } | Packet::Screenshot { .. })) if self.side == Side::Client => {
+            (State::Hello, packet @ (Packet::Challenge { .. } | Packet::Screenshot { .. }))
+                if self.side == Side::Client =>
+            {
                 Some(Event::Packet(packet))
             }
             (State::Hello, _) => {
@@ -351,12 +366,15 @@ impl Connection {
                 return None;
             }
         }
-        self.peer_pings = self.dialect == Dialect::G3 || caps.bool("ping").unwrap_or(false) || caps.int("network.pings").is_some();
+        self.peer_pings = self.dialect == Dialect::G3
+            || caps.bool("ping").unwrap_or(false)
+            || caps.int("network.pings").is_some();
         if self.side == Side::Client {
             self.establish(now);
         } else {
             // requests for the version are answered whatever the peer's own is
-            let version_only = caps.is("version_request") || caps.text("request").is_some_and(|r| r == "version");
+            let version_only =
+                caps.is("version_request") || caps.text("request").is_some_and(|r| r == "version");
             if !version_only && let Err(error) = check_version(&caps, self.dialect) {
                 self.close(reason::VERSION_ERROR, error.to_string());
                 return None;
@@ -388,7 +406,12 @@ impl Connection {
         let latency = latency.map_or(-1, |ms| ms as i64);
         let load = [0; 3];
         // an echo must not wait behind other answers
-        self.queue.push_front(Packet::PingEcho { time, load, latency, source });
+        self.queue.push_front(Packet::PingEcho {
+            time,
+            load,
+            latency,
+            source,
+        });
     }
 
     fn undecodable(&mut self, error: DecodeError) {
@@ -467,8 +490,15 @@ impl Connection {
             return;
         }
         let details = details.into();
-        let words = if details.is_empty() { Vec::new() } else { vec![CompactString::from(details.as_str())] };
-        self.queue.push_back(Packet::Disconnect { reason: reason.into(), details: words });
+        let words = if details.is_empty() {
+            Vec::new()
+        } else {
+            vec![CompactString::from(details.as_str())]
+        };
+        self.queue.push_back(Packet::Disconnect {
+            reason: reason.into(),
+            details: words,
+        });
         self.finish(CloseReason::Local { reason, details });
     }
 
@@ -477,7 +507,9 @@ impl Connection {
     pub fn transmit(&mut self) -> &mut VecDeque<Bytes> {
         let mut held: usize = self.out.iter().map(Bytes::len).sum();
         while held < Self::OUT_MARK {
-            let Some(packet) = self.queue.pop_front() else { break };
+            let Some(packet) = self.queue.pop_front() else {
+                break;
+            };
             let more = !self.queue.is_empty();
             held += self.encode(packet, more);
         }
@@ -502,6 +534,11 @@ impl Connection {
         }
     }
 
+    /// What is encoded already, without encoding more.
+    pub fn transmit_queue(&mut self) -> &mut VecDeque<Bytes> {
+        &mut self.out
+    }
+
     /// The stream took `n` bytes.
     pub fn transmitted(&mut self, n: usize) {
         self.stats.bytes_out += n as u64;
@@ -521,7 +558,8 @@ impl Connection {
         match self.state {
             State::Hello | State::Deciding if self.login_deadline.is_some_and(|at| now >= at) => {
                 if self.side == Side::Server {
-                    self.out.push_back(Bytes::from_static(b"disconnect: login timeout\n"));
+                    self.out
+                        .push_back(Bytes::from_static(b"disconnect: login timeout\n"));
                 }
                 self.finish(CloseReason::TimedOut(TimedOut::Login));
             }
@@ -533,7 +571,10 @@ impl Connection {
                     });
                     self.finish(CloseReason::TimedOut(TimedOut::Ping));
                 } else if let Some(stamp) = self.keepalive.due(now) {
-                    self.send(Packet::Ping { time: stamp, source: CompactString::default() });
+                    self.send(Packet::Ping {
+                        time: stamp,
+                        source: CompactString::default(),
+                    });
                 }
             }
             _ => {}
@@ -601,7 +642,11 @@ impl Side {
 }
 
 fn refusal_text(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).trim().chars().filter(|c| !c.is_control()).collect()
+    String::from_utf8_lossy(text)
+        .trim()
+        .chars()
+        .filter(|c| !c.is_control())
+        .collect()
 }
 
 fn plain_refusal(error: &DecodeError) -> Bytes {
@@ -616,5 +661,7 @@ fn plain_refusal(error: &DecodeError) -> Bytes {
 }
 
 fn is_http(text: &[u8]) -> bool {
-    [&b"GET "[..], b"POST ", b"HEAD ", b"PUT ", b"OPTIONS "].iter().any(|method| text.starts_with(method))
+    [&b"GET "[..], b"POST ", b"HEAD ", b"PUT ", b"OPTIONS "]
+        .iter()
+        .any(|method| text.starts_with(method))
 }

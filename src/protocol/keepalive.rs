@@ -110,7 +110,9 @@ impl Keepalive {
 
     /// True when a ping went unanswered for the whole timeout.
     pub fn expired(&self, now: Instant) -> bool {
-        self.waiting.front().is_some_and(|(_, at)| now.saturating_duration_since(*at) >= self.timeout)
+        self.waiting
+            .front()
+            .is_some_and(|(_, at)| now.saturating_duration_since(*at) >= self.timeout)
     }
 
     /// An echo of the ping with that time stamp came.
@@ -119,7 +121,8 @@ impl Keepalive {
             return;
         };
         if let Some((_, at)) = self.waiting.drain(..=index).next_back() {
-            self.latencies.add(now.saturating_duration_since(at).as_secs_f64() * 1e3);
+            self.latencies
+                .add(now.saturating_duration_since(at).as_secs_f64() * 1e3);
             self.last_echo = Some(now);
         }
     }

@@ -58,6 +58,8 @@ pub mod reason {
 
     /// Whether a reason means that something went wrong (`session.md` f).
     pub fn is_error(reason: &str) -> bool {
-        reason.contains("error") || (reason.contains("timeout") && reason != IDLE_TIMEOUT) || reason == AUTHENTICATION_FAILED
+        reason.contains("error")
+            || (reason.contains("timeout") && reason != IDLE_TIMEOUT)
+            || reason == AUTHENTICATION_FAILED
     }
 }

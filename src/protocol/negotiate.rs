@@ -21,9 +21,19 @@ pub enum NegotiationError {
 }
 
 /// Compressors in the order we like to send with.
-const COMPRESSORS: [Compressor; 4] = [Compressor::Lz4, Compressor::Zstd, Compressor::Brotli, Compressor::Zlib];
+const COMPRESSORS: [Compressor; 4] = [
+    Compressor::Lz4,
+    Compressor::Zstd,
+    Compressor::Brotli,
+    Compressor::Zlib,
+];
 /// Codings we decode.
-const CODINGS: [Coding; 4] = [Coding::Rencodeplus, Coding::Rencode, Coding::Bencode, Coding::Yaml];
+const CODINGS: [Coding; 4] = [
+    Coding::Rencodeplus,
+    Coding::Rencode,
+    Coding::Bencode,
+    Coding::Yaml,
+];
 
 /// Adds what either side must say about the wire to its hello.
 pub fn network_capabilities(caps: &mut Capabilities, dialect: Dialect) {
@@ -32,18 +42,31 @@ pub fn network_capabilities(caps: &mut Capabilities, dialect: Dialect) {
         Dialect::G6 => VERSION_G6,
     };
     caps.set("version", version);
-    let compressors = COMPRESSORS.iter().filter(|c| dialect == Dialect::G6 || **c != Compressor::Zstd);
-    caps.set("compressors", Value::List(compressors.clone().map(|c| c.name().into()).collect()));
+    let compressors = COMPRESSORS
+        .iter()
+        .filter(|c| dialect == Dialect::G6 || **c != Compressor::Zstd);
+    caps.set(
+        "compressors",
+        Value::List(compressors.clone().map(|c| c.name().into()).collect()),
+    );
     for compressor in compressors {
         caps.set(compressor.name(), true);
     }
     // yaml kills 3.1 (`wire.md` 0.1), so it is not announced there
-    let codings = CODINGS.iter().filter(|c| (**c == Coding::Yaml || **c == Coding::Rencodeplus) == (dialect == Dialect::G6));
-    caps.set("encoders", Value::List(codings.clone().map(|c| c.name().into()).collect()));
+    let codings = CODINGS
+        .iter()
+        .filter(|c| (**c == Coding::Yaml || **c == Coding::Rencodeplus) == (dialect == Dialect::G6));
+    caps.set(
+        "encoders",
+        Value::List(codings.clone().map(|c| c.name().into()).collect()),
+    );
     for coding in codings {
         caps.set(coding.name(), true);
     }
-    caps.set("compression_level", 1).set("chunks", true).set("ping", true).set("ping-echo-sourceid", true);
+    caps.set("compression_level", 1)
+        .set("chunks", true)
+        .set("ping", true)
+        .set("ping-echo-sourceid", true);
 }
 
 /// Sets the encoder to what the peer's hello says it decodes.
@@ -55,9 +78,15 @@ pub(super) fn negotiate(
     let listed = peer.texts("encoders");
     let decodes = |coding: Coding| listed.iter().any(|n| n == coding.name()) || peer.is(coding.name());
     let coding = match dialect {
-        Dialect::G6 => [Coding::Rencodeplus, Coding::Yaml].into_iter().find(|c| decodes(*c)),
+        Dialect::G6 => [Coding::Rencodeplus, Coding::Yaml]
+            .into_iter()
+            .find(|c| decodes(*c)),
         // bencode is assumed when nothing is said
-        Dialect::G3 => Some(if decodes(Coding::Rencode) { Coding::Rencode } else { Coding::Bencode }),
+        Dialect::G3 => Some(if decodes(Coding::Rencode) {
+            Coding::Rencode
+        } else {
+            Coding::Bencode
+        }),
     };
     encoder.set_coding(coding.ok_or(NegotiationError::NoCoding)?);
     let listed = peer.texts("compressors");
@@ -78,9 +107,12 @@ pub(super) fn check_version(peer: &Capabilities, dialect: Dialect) -> Result<(),
     };
     let version = match peer.get("version") {
         // some peers send a list of numbers
-        Some(Value::List(parts)) => {
-            parts.iter().filter_map(Value::as_int).map(|n| n.to_string()).collect::<Vec<_>>().join(".")
-        }
+        Some(Value::List(parts)) => parts
+            .iter()
+            .filter_map(Value::as_int)
+            .map(|n| n.to_string())
+            .collect::<Vec<_>>()
+            .join("."),
         Some(value) => value.as_text().unwrap_or_default().into_owned(),
         None => String::new(),
     };
