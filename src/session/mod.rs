@@ -1,7 +1,9 @@
 //! LAYER 5: sessions, made of a connection, a display and what decides between them.
 
+mod dial;
 mod driver;
 mod mailbox;
 
+pub use dial::dial;
 pub use driver::{Handler, drive, now};
 pub use mailbox::{Disconnected, Mailbox, Outbox, mailbox};
