@@ -2,6 +2,9 @@
 
 mod driver;
 mod mailbox;
+mod painter;
+pub mod screen;
 
 pub use driver::{Handler, drive, now};
 pub use mailbox::{Disconnected, Mailbox, Outbox, mailbox};
+pub use painter::{Painter, Piece};
