@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod codec;
+pub mod delivery;
 pub mod discovery;
 pub mod display;
 pub mod packet;

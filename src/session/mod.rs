@@ -3,7 +3,10 @@
 mod dial;
 mod driver;
 mod mailbox;
+mod painter;
+pub mod screen;
 
 pub use dial::dial;
 pub use driver::{Handler, drive, now};
 pub use mailbox::{Disconnected, Mailbox, Outbox, mailbox};
+pub use painter::{Painter, Piece};
