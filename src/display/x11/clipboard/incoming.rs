@@ -201,7 +201,7 @@ impl Read {
     /// The property's value, which is deleted: that is how the owner learns it may go on. `None` when it is too
     /// long or no text.
     fn take(&self, conn: &RustConnection, property: Atom) -> Result<Option<Part>, ReplyOrIdError> {
-        const MAX_WORDS: u32 = 1 + (MAX_TEXT / 4) as u32;
+        const MAX_WORDS: u32 = (16 << 20) / 4 + 1; // one more than MAX_TEXT needs
         let value = conn
             .get_property(true, self.window, property, AtomEnum::ANY, 0, MAX_WORDS)?
             .reply()?;
