@@ -150,13 +150,7 @@ impl X11Windows {
 
     fn show(&mut self, id: WindowId, new: &NewWindow) -> Result<(), DisplayError> {
         self.remove(id).map_err(|error| self.failed(error))?;
-        let used: u64 = self.windows.values().map(|window| window.surface.memory()).sum();
-        if self.windows.len() >= MAX_WINDOWS || used + new.rect.area() * 4 > MAX_MEMORY {
-            return Err(DisplayError::Request(format!(
-                "too many windows, or too large: {}",
-                new.rect
-            )));
-        }
+        self.check_room(id, new.rect.size())?;
         let metadata = &new.metadata;
         let alpha = self.translucent.filter(|_| metadata.has_alpha == Some(true));
         let look = alpha.unwrap_or(self.opaque);
@@ -174,6 +168,18 @@ impl X11Windows {
         let window = shown.map_err(|error| self.failed(error))?;
         self.ids.insert(window.xid, id);
         self.windows.insert(id, window);
+        Ok(())
+    }
+
+    /// Refuses what would take too much memory beside the other windows.
+    fn check_room(&self, id: WindowId, size: Size) -> Result<(), DisplayError> {
+        let others = self.windows.iter().filter(|(other, _)| **other != id);
+        let used: u64 = others.clone().map(|(_, window)| window.surface.memory()).sum();
+        if others.count() >= MAX_WINDOWS || size.area() > MAX_MEMORY.saturating_sub(used) / 4 {
+            return Err(DisplayError::Request(format!(
+                "too many windows for one of {size}"
+            )));
+        }
         Ok(())
     }
 
@@ -279,6 +285,7 @@ impl Windows for X11Windows {
     }
 
     fn move_resize(&mut self, id: WindowId, position: Option<Point>, size: Size) -> Result<(), DisplayError> {
+        self.check_room(id, size)?;
         let Some(window) = self.windows.get_mut(&id) else {
             return Ok(());
         };
