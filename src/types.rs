@@ -38,7 +38,12 @@ impl Size {
 
     /// The rectangle of this size at the origin.
     pub const fn rect(self) -> Rect {
-        Rect { x: 0, y: 0, w: self.w, h: self.h }
+        Rect {
+            x: 0,
+            y: 0,
+            w: self.w,
+            h: self.h,
+        }
     }
 }
 
@@ -116,7 +121,12 @@ impl Rect {
         let y = self.y.min(other.y);
         let w = self.right().max(other.right()) - i64::from(x);
         let h = self.bottom().max(other.bottom()) - i64::from(y);
-        Self { x, y, w: u32::try_from(w).unwrap_or(u32::MAX), h: u32::try_from(h).unwrap_or(u32::MAX) }
+        Self {
+            x,
+            y,
+            w: u32::try_from(w).unwrap_or(u32::MAX),
+            h: u32::try_from(h).unwrap_or(u32::MAX),
+        }
     }
 
     /// True when every pixel of `other` is in this one.
@@ -275,8 +285,16 @@ impl<'a> Image<'a> {
     /// A view of `data`; `None` when a row or the last row would not fit in it, or nothing is in it.
     pub fn new(data: &'a [u8], size: Size, stride: usize, format: PixelFormat) -> Option<Self> {
         let row = (size.w as usize).checked_mul(format.bytes())?;
-        let whole = (size.h as usize).checked_sub(1)?.checked_mul(stride)?.checked_add(row)?;
-        (row > 0 && row <= stride && whole <= data.len()).then_some(Self { data, size, stride, format })
+        let whole = (size.h as usize)
+            .checked_sub(1)?
+            .checked_mul(stride)?
+            .checked_add(row)?;
+        (row > 0 && row <= stride && whole <= data.len()).then_some(Self {
+            data,
+            size,
+            stride,
+            format,
+        })
     }
 
     /// Width and height.
@@ -303,7 +321,11 @@ impl<'a> Image<'a> {
     pub fn row(&self, y: u32) -> &'a [u8] {
         let start = y as usize * self.stride;
         let len = self.size.w as usize * self.format.bytes();
-        if y < self.size.h { self.data.get(start..start + len).unwrap_or_default() } else { &[] }
+        if y < self.size.h {
+            self.data.get(start..start + len).unwrap_or_default()
+        } else {
+            &[]
+        }
     }
 
     /// The rows, top first.
@@ -326,7 +348,13 @@ impl<'a> Image<'a> {
 
 impl fmt::Debug for Image<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Image({} {} stride {})", self.size, self.format.name(), self.stride)
+        write!(
+            f,
+            "Image({} {} stride {})",
+            self.size,
+            self.format.name(),
+            self.stride
+        )
     }
 }
 
@@ -342,7 +370,12 @@ impl<'a> Canvas<'a> {
     /// A mutable view of `data`; `None` when the rows would not fit in it.
     pub fn new(data: &'a mut [u8], size: Size, stride: usize, format: PixelFormat) -> Option<Self> {
         Image::new(data, size, stride, format)?;
-        Some(Self { data, size, stride, format })
+        Some(Self {
+            data,
+            size,
+            stride,
+            format,
+        })
     }
 
     /// Width and height.
@@ -371,18 +404,33 @@ impl<'a> Canvas<'a> {
         let inside = y < self.size.h && u64::from(x) + u64::from(w) <= u64::from(self.size.w);
         let start = y as usize * self.stride + x as usize * bytes;
         let end = start + w as usize * bytes;
-        if inside { self.data.get_mut(start..end).unwrap_or_default() } else { &mut [] }
+        if inside {
+            self.data.get_mut(start..end).unwrap_or_default()
+        } else {
+            &mut []
+        }
     }
 
     /// A read-only view.
     pub const fn image(&self) -> Image<'_> {
-        Image { data: self.data, size: self.size, stride: self.stride, format: self.format }
+        Image {
+            data: self.data,
+            size: self.size,
+            stride: self.stride,
+            format: self.format,
+        }
     }
 }
 
 impl fmt::Debug for Canvas<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Canvas({} {} stride {})", self.size, self.format.name(), self.stride)
+        write!(
+            f,
+            "Canvas({} {} stride {})",
+            self.size,
+            self.format.name(),
+            self.stride
+        )
     }
 }
 

@@ -55,7 +55,10 @@ impl Value {
     pub fn as_float(&self) -> Option<f64> {
         match self {
             Self::Float(v) => Some(*v),
-            #[expect(clippy::cast_precision_loss, reason = "a reading of a statistic, not an identity")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a reading of a statistic, not an identity"
+            )]
             Self::Int(v) => Some(*v as f64),
             _ => None,
         }
@@ -100,7 +103,11 @@ impl Value {
 
     /// The value under the text key `key` of a dictionary (the last one wins, as in the reference decoder).
     pub fn get(&self, key: &str) -> Option<&Self> {
-        self.as_map()?.iter().rev().find(|(k, _)| k.as_bytes() == Some(key.as_bytes())).map(|(_, v)| v)
+        self.as_map()?
+            .iter()
+            .rev()
+            .find(|(k, _)| k.as_bytes() == Some(key.as_bytes()))
+            .map(|(_, v)| v)
     }
 
     /// An empty dictionary to [`insert`](Self::insert) into.

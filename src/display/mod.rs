@@ -148,12 +148,15 @@ pub struct Modifiers(pub u8);
 
 impl Modifiers {
     /// The wire's names, in bit order.
-    pub const NAMES: [&'static str; 8] =
-        ["shift", "lock", "control", "mod1", "mod2", "mod3", "mod4", "mod5"];
+    pub const NAMES: [&'static str; 8] = ["shift", "lock", "control", "mod1", "mod2", "mod3", "mod4", "mod5"];
 
     /// The names of the bits that are set.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::NAMES.into_iter().enumerate().filter(move |(i, _)| self.0 & (1 << i) != 0).map(|(_, n)| n)
+        Self::NAMES
+            .into_iter()
+            .enumerate()
+            .filter(move |(i, _)| self.0 & (1 << i) != 0)
+            .map(|(_, n)| n)
     }
 
     /// The set of those names; unknown names are ignored.
@@ -452,12 +455,7 @@ pub trait Windows: Clipboard + Send {
     fn set_icon(&mut self, id: WindowId, size: Size, bgra: &[u8]) -> Result<(), DisplayError>;
 
     /// The server moved (when `position` is given) and resized the window.
-    fn move_resize(
-        &mut self,
-        id: WindowId,
-        position: Option<Point>,
-        size: Size,
-    ) -> Result<(), DisplayError>;
+    fn move_resize(&mut self, id: WindowId, position: Option<Point>, size: Size) -> Result<(), DisplayError>;
 
     /// Brings it to the front.
     fn raise(&mut self, id: WindowId) -> Result<(), DisplayError>;
