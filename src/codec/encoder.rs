@@ -60,6 +60,11 @@ impl Encoder {
         self.compression = (level > 0).then_some((compressor, level));
     }
 
+    /// The compressor and level in use.
+    pub const fn compression(&self) -> Option<(Compressor, u8)> {
+        self.compression
+    }
+
     /// Whether the peer takes chunks (the hello's `chunks`).
     pub fn set_chunks(&mut self, chunks: bool) {
         self.chunks = chunks;

@@ -1,0 +1,1 @@
+//! The sub-commands of `xpra-rs`: options in, text and exit code out.

@@ -1,0 +1,189 @@
+//! Which encoding for which region: the one whose pixels are on the client's screen first.
+//!
+//! For each encoding the client listed, the time for one pixel is estimated as
+//!
+//! ```text
+//! work of both ends (weighted by speed) + bytes / rate of the link
+//! ```
+//!
+//! from the table [`Cost::of`], which holds what `benches/picture.rs` measures; the least wins, and the client's order
+//! decides ties. An encoding that loses something must be [`LOSS_PENALTY`] times better than that, and is only
+//! considered where loss does not show: pictures, not small, not when only lossless was asked for.
+//!
+//! What comes out for a client that takes everything, in Mbit/s:
+//!
+//! | content | slow | medium | fast | local (from about 16 000) |
+//! |---|---|---|---|---|
+//! | flat, text | palette PNG up to about 100 | rgb + LZ4 | rgb + LZ4 | plain rgb |
+//! | picture | JPEG, quality falling with the rate | JPEG | plain rgb from about 1 000 | plain rgb |
+//! | mixed | PNG | rgb + LZ4 from about 400 | rgb + LZ4 | plain rgb |
+
+use super::classify::Content;
+use super::encode::How;
+use super::format::RgbFormats;
+use crate::types::{Encoding, Size};
+
+/// Regions up to this many pixels (64 by 64) are never lossy: nothing to gain, and small things are looked at closely.
+const SMALL: u64 = 4096;
+/// How many times cheaper a lossy picture must be than a perfect one (in tenths).
+const LOSS_PENALTY: u64 = 25;
+/// JPEG quality is lowered until the region takes at most this share of a second on the link (1/20 s).
+const PICTURES_PER_SECOND: u64 = 20;
+/// What JPEG makes of photographs: quality, and bytes for 1000 pixels at it. The best that fits is taken.
+const QUALITIES: [(u8, u64); 7] = [
+    (95, 550),
+    (90, 400),
+    (80, 190),
+    (70, 150),
+    (60, 125),
+    (45, 100),
+    (30, 75),
+];
+
+/// The rate of a link as the congestion control sees it, in bytes per second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkSpeed(pub u64);
+
+impl LinkSpeed {
+    /// A unix socket or loopback: 5 GB/s.
+    pub const LOCAL: Self = Self(5_000_000_000);
+
+    /// A link of `n` Mbit/s.
+    pub const fn mbit(n: u64) -> Self {
+        Self(n * 125_000)
+    }
+}
+
+/// What a client takes and asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The encodings it listed, in its order.
+    pub encodings: Vec<Encoding>,
+    /// The raw formats it listed.
+    pub rgb_formats: RgbFormats,
+    /// Whether it unpacks LZ4.
+    pub lz4: bool,
+    /// The least JPEG quality it wants, 1 to 100.
+    pub min_quality: u8,
+    /// The best JPEG quality worth sending, 1 to 100.
+    pub max_quality: u8,
+    /// 0 to 100: how much the work of coding counts against bytes; 50 is as measured.
+    pub speed: u8,
+    /// Nothing may be lost.
+    pub lossless_only: bool,
+}
+
+/// The encoding for a region of `content` and `size`; `None` when the client listed none we make. When only a lossy one
+/// is there, it is used at the best quality even where loss should not be.
+pub fn choose(content: Content, size: Size, link: LinkSpeed, client: &Client) -> Option<How> {
+    let may_lose = content.may_lose() && !client.lossless_only && size.area() > SMALL;
+    let listed = || {
+        client
+            .encodings
+            .iter()
+            .copied()
+            .filter(|&encoding| is_possible(encoding, client))
+    };
+    let candidates = listed().flat_map(|encoding| {
+        let lz4 = is_raw(encoding) && client.lz4;
+        [false, true]
+            .into_iter()
+            .filter(move |&packed| !packed || lz4)
+            .map(move |packed| (encoding, packed))
+    });
+    let quality = if may_lose {
+        jpeg_quality(size, link, client)
+    } else {
+        client.max_quality
+    };
+    let (encoding, lz4) = candidates
+        .filter(|&(encoding, _)| may_lose || encoding != Encoding::Jpeg)
+        .min_by_key(|&(encoding, lz4)| time(Cost::of(encoding, lz4, content), encoding, link, client))
+        .or_else(|| listed().next().map(|encoding| (encoding, false)))?;
+    Some(How {
+        encoding,
+        quality,
+        speed: client.speed,
+        rgb_formats: client.rgb_formats,
+        lz4,
+    })
+}
+
+/// True when we make `encoding` and the client's formats allow it.
+fn is_possible(encoding: Encoding, client: &Client) -> bool {
+    let formats = &client.rgb_formats;
+    match encoding {
+        Encoding::Rgb24 => {
+            formats.iter().next().is_none() || formats.iter().any(|format| format.bytes() == 3)
+        }
+        Encoding::Rgb32 => formats.iter().any(|format| format.bytes() == 4),
+        Encoding::Png | Encoding::PngP | Encoding::Jpeg | Encoding::Webp => true,
+        // Grey only: for clients that ask for it.
+        Encoding::PngL | Encoding::Scroll | Encoding::Mmap | Encoding::Void => false,
+    }
+}
+
+const fn is_raw(encoding: Encoding) -> bool {
+    matches!(encoding, Encoding::Rgb24 | Encoding::Rgb32)
+}
+
+/// Picoseconds a pixel until it is on the screen.
+fn time(cost: Cost, encoding: Encoding, link: LinkSpeed, client: &Client) -> u64 {
+    let work = cost.work * u64::from(client.speed.clamp(10, 100)) / 50;
+    let wire = (cost.bytes * 1_000_000_000)
+        .checked_div(link.0)
+        .unwrap_or(u64::MAX / 100);
+    let penalty = if encoding == Encoding::Jpeg {
+        LOSS_PENALTY
+    } else {
+        10
+    };
+    (work + wire).saturating_mul(penalty)
+}
+
+/// The best quality the link can carry often enough.
+fn jpeg_quality(size: Size, link: LinkSpeed, client: &Client) -> u8 {
+    let budget = link.0 / PICTURES_PER_SECOND;
+    let least = QUALITIES.last().map_or(1, |&(quality, _)| quality);
+    let fits = |bytes: u64| size.area().saturating_mul(bytes) / 1000 <= budget;
+    let quality = QUALITIES
+        .iter()
+        .find(|&&(_, bytes)| fits(bytes))
+        .map_or(least, |&(quality, _)| quality);
+    quality
+        .min(client.max_quality)
+        .max(client.min_quality)
+        .clamp(1, 100)
+}
+
+/// What coding 1000 pixels costs.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    /// Bytes on the wire for 1000 pixels.
+    bytes: u64,
+    /// Time both ends spend on one pixel, in picoseconds.
+    work: u64,
+}
+
+impl Cost {
+    /// Measured on 1280x720 by `benches/picture.rs`, both ends ours; the work of a python client is alike where C codecs
+    /// do it.
+    const fn of(encoding: Encoding, lz4: bool, content: Content) -> Self {
+        let (flat, text, picture) = match (encoding, lz4) {
+            (Encoding::Rgb24, false) => ((3000, 1000), (3000, 1000), (3000, 1000)),
+            (Encoding::Rgb24, true) => ((12, 2500), (400, 3000), (3000, 3000)),
+            (Encoding::Jpeg, _) => ((40, 12_000), (400, 16_000), (190, 14_000)),
+            (Encoding::Png | Encoding::PngP | Encoding::PngL, _) => ((4, 8000), (60, 20_000), (2500, 20_000)),
+            (Encoding::Webp, _) => ((2, 15_000), (90, 40_000), (1800, 60_000)),
+            (_, false) => ((4000, 500), (4000, 500), (4000, 500)),
+            (_, true) => ((16, 2500), (400, 2500), (3900, 3000)),
+        };
+        let (bytes, work) = match content {
+            Content::Flat => flat,
+            Content::Text => text,
+            Content::Picture => picture,
+            Content::Mixed => ((text.0 + picture.0) / 2, (text.1 + picture.1) / 2),
+        };
+        Self { bytes, work }
+    }
+}
