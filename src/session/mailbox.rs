@@ -8,7 +8,8 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 /// The sending half: from anywhere, never blocks.
 #[derive(Debug)]
 pub struct Outbox<T> {
-    sender: Sender<T>,
+    /// `None` only while being dropped.
+    sender: Option<Sender<T>>,
     wake: Arc<OwnedFd>,
 }
 
@@ -37,7 +38,7 @@ pub fn mailbox<T>() -> std::io::Result<(Outbox<T>, Mailbox<T>)> {
     let (sender, receiver) = channel();
     Ok((
         Outbox {
-            sender,
+            sender: Some(sender),
             wake: Arc::clone(&wake),
         },
         Mailbox { receiver, wake },
@@ -47,7 +48,10 @@ pub fn mailbox<T>() -> std::io::Result<(Outbox<T>, Mailbox<T>)> {
 impl<T> Outbox<T> {
     /// Sends a message; false when the thread is gone.
     pub fn send(&self, message: T) -> bool {
-        let sent = self.sender.send(message).is_ok();
+        let sent = self
+            .sender
+            .as_ref()
+            .is_some_and(|sender| sender.send(message).is_ok());
         self.wake();
         sent
     }
@@ -60,7 +64,8 @@ impl<T> Outbox<T> {
 
 impl<T> Drop for Outbox<T> {
     fn drop(&mut self) {
-        // the thread must notice that nobody can write to it any more
+        // the thread must notice that nobody can write to it any more, so the sender goes before it is woken
+        self.sender = None;
         self.wake();
     }
 }
