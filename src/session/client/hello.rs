@@ -16,6 +16,9 @@ pub(super) const REFRESH_RATE: u32 = 60;
 /// Milliseconds until a held key repeats, and between repeats.
 const KEY_REPEAT: [u32; 2] = [500, 30];
 
+/// Milliseconds after which a server sends again without loss what it sent with some.
+const AUTO_REFRESH: u32 = 150;
+
 /// Pixels of the rgb encodings, the one that needs no conversion first.
 const RGB_FORMATS: [PixelFormat; 6] = [
     PixelFormat::Bgrx,
@@ -226,7 +229,8 @@ fn encodings(caps: &mut Capabilities, dialect: Dialect, options: &ClientOptions)
     caps.set("encodings", core.clone())
         .set("encodings.core", core.clone())
         .set("encodings.rgb_formats", formats.clone())
-        .set("encodings.window-icon", icons.clone());
+        .set("encodings.window-icon", icons.clone())
+        .set("auto_refresh_delay", AUTO_REFRESH);
     let setting = options.encoding.map_or("auto", Encoding::name);
     // servers encode lossy pictures only from pixels the client lists for that encoding
     let mut sources = Value::map();
