@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod codec;
+pub mod command;
 pub mod delivery;
 pub mod discovery;
 pub mod display;
