@@ -4,6 +4,7 @@ mod driver;
 mod mailbox;
 mod painter;
 pub mod screen;
+pub mod server;
 
 pub use driver::{Handler, drive, now};
 pub use mailbox::{Disconnected, Mailbox, Outbox, mailbox};
