@@ -1,1 +1,3 @@
-//! To be written.
+//! A real X11 display, both sides.
+
+pub mod keysyms;
