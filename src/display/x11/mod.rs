@@ -1,3 +1,4 @@
 //! A real X11 display, both sides.
 
+mod connection;
 pub mod keysyms;
