@@ -4,6 +4,9 @@
 //! held here by real keys, so programs see them; where this layout needs others for the same keysym they are
 //! locked for the moment of the press. Keysyms no key gives are bound to spare keycodes.
 
+#[cfg(test)]
+mod tests;
+
 use super::connection::{Connection, Fault};
 use super::keymap::{Keymap, State, Stroke, mask};
 use super::keysyms;
@@ -41,8 +44,8 @@ const MOST_HELD: usize = 64;
 pub(super) struct Keyboard {
     keymap: Keymap,
     outdated: bool,
-    /// Keycodes we bound, least recently used first; no keysym yet for those that are still free.
-    spare: Vec<(u8, Option<u32>)>,
+    /// Keycodes we may bind, least recently used first, and what we bound them to.
+    spare: Vec<(u8, Option<[u32; 2]>)>,
     held: Vec<Held>,
     /// For each of the client's modifier bits, the bits here.
     meaning: [u8; 8],
@@ -95,17 +98,9 @@ impl Keyboard {
         self.meaning = self.meanings();
     }
 
-    /// The display's keyboard changed: keysyms of this many keys from the first on, or everything.
-    pub(super) fn changed(&mut self, keycodes: Option<(u8, u8)>) {
-        // Our own bindings are reported as well, and already known.
-        let ours = |keycode: u8| {
-            self.spare
-                .iter()
-                .any(|(spare, keysym)| *spare == keycode && keysym.is_some())
-        };
-        let known = keycodes
-            .is_some_and(|(first, count)| count > 0 && (first..=u8::MAX).take(count.into()).all(ours));
-        self.outdated |= !known;
+    /// The display's keyboard changed. It is learned again when next needed.
+    pub(super) const fn changed(&mut self) {
+        self.outdated = true;
     }
 
     /// The client pressed a key, or its key repeats.
@@ -259,34 +254,33 @@ impl Keyboard {
         state: State,
         hint: u32,
     ) -> Result<Option<Stroke>, Fault> {
-        for keysym in synonyms(keysym) {
-            if let Some(stroke) = self.keymap.stroke(keysym, state, hint) {
-                // Moves a spare key to the end of the queue for its next use.
-                if let Some(i) = self
-                    .spare
-                    .iter()
-                    .position(|(keycode, _)| *keycode == stroke.keycode)
-                {
-                    let used = self.spare.remove(i);
-                    self.spare.push(used);
-                }
-                return Ok(Some(stroke));
-            }
+        let find = |keymap: &Keymap| synonyms(keysym).find_map(|keysym| keymap.stroke(keysym, state, hint));
+        let mut stroke = find(&self.keymap);
+        if stroke.is_none() && can_be_bound(keysym) {
+            self.bind(connection, keysym)?;
+            stroke = find(&self.keymap);
         }
-        if !can_be_bound(keysym) {
-            return Ok(None);
+        // A spare key that is used moves to the end of the queue for its next keysym.
+        let used = |(keycode, _): &(u8, _)| stroke.is_some_and(|stroke| stroke.keycode == *keycode);
+        if let Some(i) = self.spare.iter().position(used) {
+            let used = self.spare.remove(i);
+            self.spare.push(used);
         }
+        Ok(stroke)
+    }
+
+    /// Binds a keysym to the spare key that was not used for longest. Programs look a keycode up when they come to
+    /// its event, so what a key was bound to must stay for a while.
+    fn bind(&mut self, connection: &Connection, keysym: u32) -> Result<(), Fault> {
         let held = |keycode: u8| self.held.iter().any(|held| held.keycode == keycode);
-        let Some(i) = self.spare.iter().position(|(keycode, _)| !held(*keycode)) else {
-            return Ok(None);
-        };
-        let (keycode, _) = self.spare.remove(i);
-        connection
-            .x()
-            .change_keyboard_mapping(1, keycode, 2, &[keysym, keysym])?;
-        self.keymap.bind(keycode, keysym);
-        self.spare.push((keycode, Some(keysym)));
-        Ok(Some(Stroke::plain(keycode)))
+        if let Some((keycode, bound)) = self.spare.iter_mut().find(|(keycode, _)| !held(*keycode)) {
+            let pair = both_cases(keysym);
+            *bound = Some(pair);
+            connection.x().change_keyboard_mapping(1, *keycode, 2, &pair)?;
+            self.outdated = true;
+            self.update(connection)?;
+        }
+        Ok(())
     }
 
     /// Presses a key with modifiers and group as the stroke needs them, and puts them back.
@@ -460,6 +454,22 @@ fn synonyms(keysym: u32) -> impl Iterator<Item = u32> {
     let old = character.and_then(keysyms::of_char);
     let unicode = character.map(|c| 0x0100_0000 + u32::from(c));
     [Some(keysym), old, unicode].into_iter().flatten()
+}
+
+/// The lower and upper case of a letter, which share a key; anything else has the keysym with and without Shift.
+fn both_cases(keysym: u32) -> [u32; 2] {
+    let single = |mut chars: Box<dyn Iterator<Item = char>>| {
+        let first = chars.next()?;
+        chars.next().is_none().then_some(first).and_then(keysyms::of_char)
+    };
+    let pair = keysyms::character(keysym).and_then(|c| {
+        Some([
+            single(Box::new(c.to_lowercase()))?,
+            single(Box::new(c.to_uppercase()))?,
+        ])
+    });
+    pair.filter(|pair| synonyms(keysym).any(|keysym| pair.contains(&keysym)))
+        .unwrap_or([keysym; 2])
 }
 
 /// Keys that only change the keyboard's state do nothing useful from a spare keycode, and those the server acts on

@@ -62,18 +62,6 @@ pub(super) struct Stroke {
     pub(super) remove: u8,
 }
 
-impl Stroke {
-    /// A key as it is.
-    pub(super) const fn plain(keycode: u8) -> Self {
-        Self {
-            keycode,
-            group: None,
-            add: 0,
-            remove: 0,
-        }
-    }
-}
-
 /// The whole keyboard.
 #[derive(Debug, Default)]
 pub(super) struct Keymap {
@@ -147,20 +135,6 @@ impl Keymap {
         Ok(map)
     }
 
-    /// Remembers that a spare key was bound to one keysym whatever the modifiers.
-    pub(super) fn bind(&mut self, keycode: u8, keysym: u32) {
-        if let Some(key) = self.key_mut(keycode) {
-            // No such type: every combination of modifiers gives level 0.
-            *key = Key {
-                types: [u8::MAX; 4],
-                groups: 1,
-                width: 1,
-                syms: vec![keysym],
-                ..Key::default()
-            };
-        }
-    }
-
     /// The cheapest way to type a keysym from `state`; `hint` is the keycode to prefer among equals.
     pub(super) fn stroke(&self, keysym: u32, state: State, hint: u32) -> Option<Stroke> {
         let strokes = self.keys().flat_map(|(keycode, key)| {
@@ -194,11 +168,10 @@ impl Keymap {
         self.keys.iter().any(|key| key.syms.contains(&keysym))
     }
 
-    /// True when the key is bound to this keysym and nothing else.
-    pub(super) fn is_bound(&self, keycode: u8, keysym: u32) -> bool {
-        let mut syms = self.key(keycode).into_iter().flat_map(|key| &key.syms);
-        let first = syms.next();
-        first == Some(&keysym) && syms.all(|sym| *sym == keysym || *sym == NO_SYMBOL)
+    /// True when the key is bound to these keysyms, without and with Shift.
+    pub(super) fn is_bound(&self, keycode: u8, pair: [u32; 2]) -> bool {
+        let syms = self.key(keycode).map_or(&[][..], |key| &key.syms);
+        syms.starts_with(&pair) || (pair[0] == pair[1] && syms == &pair[..1])
     }
 
     /// The modifiers a key sets.

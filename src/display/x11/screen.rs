@@ -5,6 +5,9 @@
 //! drawn before the capture has been reported, what is drawn after it is reported again. The display's time and
 //! ours go where the pixels are read, not where they are drawn.
 
+#[cfg(test)]
+mod tests;
+
 use super::capture::Capture;
 use super::clipboard::X11Clipboard;
 use super::connection::{Connection, Fault};
@@ -122,12 +125,7 @@ impl X11Screen {
                 pitch: e.pitch.into(),
                 duration: e.duration.into(),
             }),
-            Event::XkbMapNotify(e) => {
-                let syms_alone = e.changed & xkb::MapPart::MODIFIER_MAP == xkb::MapPart::from(0u16);
-                let keycodes = syms_alone.then_some((e.first_key_sym, e.n_key_syms));
-                self.injector.keyboard.changed(keycodes);
-            }
-            Event::XkbNewKeyboardNotify(_) => self.injector.keyboard.changed(None),
+            Event::XkbMapNotify(_) | Event::XkbNewKeyboardNotify(_) => self.injector.keyboard.changed(),
             event => {
                 self.clipboard.handle(self.connection.x(), Instant::now(), event);
             }
