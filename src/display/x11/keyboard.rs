@@ -341,11 +341,11 @@ impl Keyboard {
             lock(connection, (wrong_locks, wanted), None, 0)?;
         }
         if stuck != 0 {
-            let (stuck, kept) = std::mem::take(&mut self.held)
+            let (stuck, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.held)
                 .into_iter()
                 .partition(|h| self.keymap.mods(h.keycode) & stuck != 0);
             self.held = kept;
-            for held in Vec::<Held>::from(stuck) {
+            for held in stuck {
                 self.let_go(connection, held.keycode)?;
             }
         }

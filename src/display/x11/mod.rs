@@ -5,6 +5,7 @@ mod clipboard;
 mod connection;
 mod cursor;
 mod damage;
+mod find;
 mod input;
 mod keyboard;
 mod keymap;
@@ -16,4 +17,5 @@ mod shm;
 mod test_server;
 
 pub use self::clipboard::X11Clipboard;
+pub use self::find::guess_display;
 pub use self::screen::X11Screen;
