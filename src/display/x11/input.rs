@@ -8,6 +8,7 @@ use x11rb::connection::Connection as _;
 use x11rb::errors::ConnectionError;
 use x11rb::protocol::xproto::{BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, MOTION_NOTIFY_EVENT};
 use x11rb::protocol::xtest::ConnectionExt as _;
+use x11rb::wrapper::ConnectionExt as _;
 
 /// Injects input and remembers what is held down by it.
 #[derive(Debug)]
@@ -67,11 +68,11 @@ impl Injector {
         Ok(connection.x().flush()?)
     }
 
-    /// Leaves the display as it was found.
+    /// Leaves the display as it was found; returns when it is so.
     pub(super) fn restore(&mut self, connection: &Connection) -> Result<(), Fault> {
         self.release_all(connection)?;
         self.keyboard.restore(connection)?;
-        Ok(connection.x().flush()?)
+        Ok(connection.x().sync()?)
     }
 
     fn button(&mut self, connection: &Connection, button: u8, pressed: bool) -> Result<(), Fault> {

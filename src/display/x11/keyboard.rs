@@ -39,6 +39,12 @@ const SHORTCUT: u8 = 0b0100_1100;
 /// So many keys may be down at once; a peer that holds more gets no further ones.
 const MOST_HELD: usize = 64;
 
+/// What we keep of a client's keymap: more than 248 keys with four groups of eight levels have.
+const MOST_ENTRIES: usize = 8192;
+
+/// Keys that may set one modifier.
+const MOST_NAMES: usize = 16;
+
 /// The keyboard of a display, as far as we press its keys.
 #[derive(Debug)]
 pub(super) struct Keyboard {
@@ -94,6 +100,11 @@ impl Keyboard {
     /// Learns the client's keyboard.
     pub(super) fn set_client(&mut self, client: &display::Keymap) {
         self.client = client.clone();
+        self.client.keys.truncate(MOST_ENTRIES);
+        self.client
+            .modifiers
+            .iter_mut()
+            .for_each(|names| names.truncate(MOST_NAMES));
         self.synced = None;
         self.meaning = self.meanings();
     }
@@ -177,8 +188,8 @@ impl Keyboard {
     /// Lets go of everything and leaves the display's keyboard as it was found.
     pub(super) fn restore(&mut self, connection: &Connection) -> Result<(), Fault> {
         self.release_all(connection)?;
-        for (keycode, keysym) in std::mem::take(&mut self.spare) {
-            if keysym.is_some() {
+        for (keycode, bound) in std::mem::take(&mut self.spare) {
+            if bound.is_some() {
                 connection
                     .x()
                     .change_keyboard_mapping(1, keycode, 1, &[x11rb::NO_SYMBOL])?;
@@ -193,17 +204,12 @@ impl Keyboard {
             return Ok(());
         }
         self.keymap = Keymap::query(connection)?;
-        let bound = self.spare.iter().copied();
-        let bound =
-            bound.filter(|(keycode, keysym)| keysym.is_some_and(|k| self.keymap.is_bound(*keycode, k)));
-        let bound: Vec<_> = bound.collect();
-        self.spare = self
-            .keymap
-            .spare()
-            .into_iter()
-            .map(|keycode| (keycode, None))
-            .chain(bound)
-            .collect();
+        // What we bound may have been overwritten by another layout.
+        let keymap = &self.keymap;
+        self.spare
+            .retain(|(keycode, pair)| pair.is_some_and(|pair| keymap.is_bound(*keycode, pair)));
+        self.spare
+            .splice(..0, keymap.spare().into_iter().map(|keycode| (keycode, None)));
         self.meaning = self.meanings();
         self.synced = None;
         Ok(())

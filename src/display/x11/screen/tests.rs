@@ -488,3 +488,32 @@ fn capture_latency() {
         }
     }
 }
+
+/// Not a test of behaviour either: from the flush of a drawing program to the pixels in our hands.
+#[test]
+#[ignore = "a measurement"]
+fn damage_latency() {
+    let Some(mut world) = World::new() else { return };
+    world.settle();
+    let rect = Rect::new(50, 50, 200, 200);
+    let mut times = Vec::new();
+    for i in 1..300 {
+        std::thread::sleep(Duration::from_millis(5));
+        let start = Instant::now();
+        world.painter.fill(world.painter.root, rect, i);
+        let mut events = Vec::new();
+        while events.is_empty() {
+            Screen::wait(&mut world.screen, world.wake.0.as_fd(), None, &mut events).unwrap();
+        }
+        let reported = start.elapsed();
+        let images = world.screen.capture(&[rect]).unwrap();
+        times.push((reported, start.elapsed()));
+        assert_eq!(colours(&images[0].1)[0], i);
+    }
+    times.sort();
+    let p50 = times[times.len() / 2];
+    println!(
+        "damage reported after {:?}, captured after {:?} (p50)",
+        p50.0, p50.1
+    );
+}
