@@ -121,6 +121,7 @@ impl X11Windows {
         let resources = x11rb::resource_manager::new_from_default(&conn)?;
         let cursors = Cursors::new(&conn, &screen, number, &resources)?;
         if conn.extension_information(randr::X11_EXTENSION_NAME)?.is_some() {
+            conn.randr_query_version(1, 2)?.reply()?;
             conn.randr_select_input(root, NotifyMask::SCREEN_CHANGE)?;
         }
         let root_events = ChangeWindowAttributesAux::new().event_mask(EventMask::PROPERTY_CHANGE);
