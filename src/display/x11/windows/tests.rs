@@ -33,7 +33,11 @@ impl Stage {
     }
 
     fn sharing(sharing: bool) -> Option<Self> {
-        let server = TestServer::start("800x600x24", &[])?;
+        Self::on("800x600x24", sharing)
+    }
+
+    fn on(screen: &str, sharing: bool) -> Option<Self> {
+        let server = TestServer::start(screen, &[])?;
         let windows = X11Windows::connect(Some(&server.display), sharing).unwrap();
         let other = server.connect();
         let root = other.setup().roots[0].root;

@@ -1,5 +1,7 @@
-use super::{ID, Stage, eventually};
-use crate::display::{Key, Modifiers, NewWindow, WindowEvent, Windows as _};
+use super::{ID, Stage, X11Windows, eventually};
+use crate::display::{
+    Clipboard as _, ClipboardEvent, Key, Modifiers, NewWindow, Selection, WindowEvent, Windows as _,
+};
 use crate::types::{Point, Rect, Size, WindowId};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
@@ -315,6 +317,52 @@ fn focus_goes_and_comes() {
     assert_eq!(stage.events(), []);
 }
 
+/// Both ends of the clipboard through the trait, and a program that never answers.
+#[test]
+fn clipboard_events_come_with_the_others() {
+    let Some(mut stage) = Stage::new() else { return };
+    let Ok(mut other) = X11Windows::open(Some(&stage.server.display)) else {
+        panic!()
+    };
+    let events = |windows: &mut X11Windows| {
+        let (wake, _keep) = std::io::pipe().unwrap();
+        let mut events = Vec::new();
+        windows
+            .wait(wake.as_fd(), Some(Duration::from_millis(10)), &mut events)
+            .unwrap();
+        events.pop()
+    };
+    let selection = Selection::Clipboard;
+    other.claim(selection);
+    eventually("claim", || {
+        events(&mut other);
+        events(&mut stage.windows).filter(|e| *e == WindowEvent::Clipboard(ClipboardEvent::Owned(selection)))
+    });
+    stage.windows.read(4, selection);
+    let request = eventually("request", || match events(&mut other) {
+        Some(WindowEvent::Clipboard(ClipboardEvent::Wanted { request, .. })) => Some(request),
+        _ => None,
+    });
+    other.give(request, Some("text"));
+    let got = |text: Option<&str>| {
+        let text = text.map(str::to_owned);
+        WindowEvent::Clipboard(ClipboardEvent::Text {
+            request: 4,
+            selection,
+            text,
+        })
+    };
+    stage.until("text", |event| (*event == got(Some("text"))).then_some(()));
+    stage.windows.read(4, selection);
+    let start = Instant::now();
+    assert_eq!(stage.wait(Duration::from_secs(9)), [got(None)]);
+    let waited = start.elapsed();
+    assert!(
+        waited > Duration::from_millis(1900) && waited < Duration::from_secs(4),
+        "{waited:?}"
+    );
+}
+
 #[test]
 fn the_screen_is_resized() {
     let Some(mut stage) = Stage::new() else { return };
@@ -373,7 +421,7 @@ fn waiting_ends_in_time_and_by_the_wake() {
         "{lost:?}"
     );
     assert!(matches!(
-        super::X11Windows::open(Some(":9876")),
+        X11Windows::open(Some(":9876")),
         Err(crate::display::DisplayError::Open { .. })
     ));
 }

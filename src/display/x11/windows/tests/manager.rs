@@ -1,8 +1,8 @@
 //! A window manager that puts windows into frames, as small as can be.
 
-use super::{ID, Stage, with};
+use super::{ID, Stage, eventually, plaid, with};
 use crate::display::{NewWindow, WindowEvent, WindowMetadata, Windows as _};
-use crate::types::Rect;
+use crate::types::{Point, Rect, Size};
 use std::time::Duration;
 use x11rb::connection::Connection as _;
 use x11rb::protocol::Event;
@@ -185,4 +185,81 @@ fn close_requests_and_pings() {
     assert!(pong);
     // Nothing else stirs.
     assert_eq!(stage.wait(Duration::from_millis(50)), []);
+}
+
+/// Against openbox, where that is installed.
+#[test]
+fn a_real_manager_moves_and_fills() {
+    let Some(mut stage) = Stage::new() else { return };
+    let Ok(mut openbox) = stage.server.command("openbox").args(["--sm-disable"]).spawn() else {
+        eprintln!("skipped: no openbox");
+        return;
+    };
+    eventually("a manager", || {
+        stage.events();
+        stage.windows.manager
+    });
+    let metadata = WindowMetadata {
+        title: Some("Contents".into()),
+        ..WindowMetadata::default()
+    };
+    let wanted = Rect::new(100, 90, 300, 200);
+    let window = NewWindow {
+        rect: wanted,
+        override_redirect: false,
+        metadata,
+    };
+    stage.windows.create(ID, &window).unwrap();
+    let xid = stage.xid(ID);
+    let mut events = Vec::new();
+    eventually("mapped and focused", || {
+        // While openbox starts it loses requests.
+        stage.other.map_window(xid).unwrap();
+        events.append(&mut stage.events());
+        events.contains(&WindowEvent::Focus(Some(ID))).then_some(())
+    });
+    // Static gravity: the contents are there, not the frame.
+    assert!(events.contains(&WindowEvent::Mapped(ID, wanted)), "{events:?}");
+    stage.paint(ID, wanted.size().rect(), plaid);
+    let moved = Rect::new(220, 160, 320, 180);
+    stage
+        .windows
+        .move_resize(ID, Some(Point { x: 220, y: 160 }), moved.size())
+        .unwrap();
+    stage.until("move", |event| {
+        (*event == WindowEvent::Configured(ID, moved)).then_some(())
+    });
+    let fill = |on| WindowMetadata {
+        fullscreen: Some(on),
+        ..WindowMetadata::default()
+    };
+    stage.windows.update(ID, &fill(true)).unwrap();
+    let screen = WindowEvent::Configured(ID, Rect::new(0, 0, 800, 600));
+    stage.until("fullscreen", |event| (*event == screen).then_some(()));
+    assert_eq!(
+        stage.windows.canvas(ID).unwrap().unwrap().size(),
+        Size::new(800, 600)
+    );
+    stage.windows.update(ID, &fill(false)).unwrap();
+    stage.until("back", |event| {
+        (*event == WindowEvent::Configured(ID, moved)).then_some(())
+    });
+    let iconic = |on| WindowMetadata {
+        iconic: Some(on),
+        ..WindowMetadata::default()
+    };
+    stage.windows.update(ID, &iconic(true)).unwrap();
+    stage.until("iconic", |event| {
+        (*event == WindowEvent::Unmapped(ID)).then_some(())
+    });
+    stage.windows.update(ID, &iconic(false)).unwrap();
+    stage.until("shown", |event| {
+        (*event == WindowEvent::Mapped(ID, moved)).then_some(())
+    });
+    openbox.kill().unwrap();
+    openbox.wait().unwrap();
+    eventually("no manager", || {
+        stage.events();
+        stage.windows.manager.is_none().then_some(())
+    });
 }

@@ -75,6 +75,26 @@ fn resize(stage: &mut Stage, size: Size) -> Rect {
 }
 
 #[test]
+fn a_size_from_before_the_last_takes_nothing_away() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.show_at(ID, Rect::new(20, 10, 400, 300));
+    stage.events();
+    let smaller = ConfigureWindowAux::new().width(100).height(90);
+    stage.other.configure_window(stage.xid(ID), &smaller).unwrap();
+    stage.other.sync().unwrap();
+    // Before its event is seen the server of the session resizes and paints.
+    let size = Size::new(500, 400);
+    stage.windows.move_resize(ID, None, size).unwrap();
+    stage.paint(ID, size.rect(), plaid);
+    stage.events();
+    assert!(stage.screen(Rect::new(20, 10, 500, 400)) == expected(size, size.rect()));
+    stage.other.configure_window(stage.xid(ID), &smaller).unwrap();
+    let small = Rect::new(20, 10, 100, 90);
+    assert_eq!(stage.events(), [WindowEvent::Configured(ID, small)]);
+    assert_eq!(stage.windows.canvas(ID).unwrap().unwrap().size(), small.size());
+}
+
+#[test]
 fn pixels_arrive_through_shared_memory() {
     pixels_arrive(true);
 }
