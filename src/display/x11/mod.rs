@@ -15,7 +15,9 @@ mod screen;
 mod shm;
 #[cfg(test)]
 mod test_server;
+mod windows;
 
 pub use self::clipboard::X11Clipboard;
 pub use self::find::guess_display;
 pub use self::screen::X11Screen;
+pub use self::windows::X11Windows;
