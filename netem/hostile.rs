@@ -33,7 +33,11 @@ fn harness_refused_by_real_xpra() -> Result<()> {
         let source = Display::start(SCREEN, &room.logs())?;
         let server = Server::start(room, Peer::Xpra3, Mode::Shadow, &source)?;
         refused("noise", server.port(), &[0xff; 64])?;
-        refused("a record of 4 GiB", server.port(), &[&record_header(1, 0, 0, u32::MAX), &[0; 64][..]].concat())
+        refused(
+            "a record of 4 GiB",
+            server.port(),
+            &[&record_header(1, 0, 0, u32::MAX), &[0; 64][..]].concat(),
+        )
     })
 }
 

@@ -183,7 +183,7 @@ impl Room {
     }
 
     /// `peer`'s program with its environment set.
-    fn command(&self, peer: Peer, display: Option<&Display>) -> Result<Command> {
+    pub(crate) fn command(&self, peer: Peer, display: Option<&Display>) -> Result<Command> {
         let program = peer
             .program()
             .with_context(|| format!("{peer:?} is not installed"))?;
@@ -353,6 +353,6 @@ pub(crate) fn attach(
 }
 
 /// A TCP port nobody uses right now.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

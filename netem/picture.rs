@@ -145,7 +145,8 @@ impl Picture {
         })
     }
 
-    fn pixel(&self, x: u32, y: u32) -> [u8; 3] {
+    /// Blue, green and red of one pixel.
+    pub(crate) fn pixel(&self, x: u32, y: u32) -> [u8; 3] {
         let at = self.offset(x, y);
         [self.data[at], self.data[at + 1], self.data[at + 2]]
     }
@@ -228,10 +229,10 @@ fn close(a: [u8; 3], b: [u8; 3]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn a_card_is_found_where_it_is() {
+        use super::{EXACT, Found, Picture, Size};
+
         let card = Picture::card(Size::new(200, 160), 7);
         let screen = Picture::paint(Size::new(320, 240), |x, y| {
             match (x.checked_sub(33), y.checked_sub(50)) {
