@@ -210,7 +210,8 @@ fn titled(screen: &Display, title: &str, there: bool) -> Result<()> {
     done.with_context(|| format!("{title:?} there: {}", !there))
 }
 
-fn ended_well(process: &mut Process) -> Result<()> {
+/// Waits for the end of a process that should end without complaint.
+pub(crate) fn ended_well(process: &mut Process) -> Result<()> {
     let status: ExitStatus = process.wait(END_LIMIT)?;
     ensure!(status.success(), "{}: {status}", process.name());
     Ok(())

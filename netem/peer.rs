@@ -352,6 +352,20 @@ pub(crate) fn attach(
     Process::start(&format!("{peer:?} client"), command, &log)
 }
 
+/// Starts our client without a display.
+pub(crate) fn attach_headless(room: &Room, server: &Server, via: Via) -> Result<Process> {
+    let peer = Peer::Ours;
+    let mut command = room.command(peer, None)?;
+    command
+        .args(["attach", &server.url(peer, via), "--headless"])
+        .args(peer.quiet(room));
+    Process::start(
+        "headless client",
+        command,
+        &room.logs().join("client-headless.log"),
+    )
+}
+
 /// A TCP port nobody uses right now.
 pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
