@@ -1,11 +1,14 @@
 //! LAYER 5: sessions, made of a connection, a display and what decides between them.
 
+pub mod client;
+mod dial;
 mod driver;
 mod mailbox;
 mod painter;
 pub mod screen;
 pub mod server;
 
+pub use dial::dial;
 pub use driver::{Handler, drive, now};
 pub use mailbox::{Disconnected, Mailbox, Outbox, mailbox};
 pub use painter::{Painter, Piece};
