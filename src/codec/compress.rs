@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use zstd::zstd_safe;
 
-use super::{CompressionError, EncodeError};
+use super::{CompressionError, EncodeError, lzo};
 
 /// How the payload of a record is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,7 +74,7 @@ impl Compressor {
             // Bytes after the end are ignored, wire.md 3.
             Self::Brotli => read_all(brotli::Decompressor::new(data, READ_SIZE), data.len(), max),
             Self::Zlib => read_all(flate2::read::ZlibDecoder::new(data), data.len(), max),
-            Self::Lzo => Err(CompressionError::Unsupported),
+            Self::Lzo => lzo::decompress(data, max),
         }
     }
 }

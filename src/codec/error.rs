@@ -102,9 +102,6 @@ pub enum CompressionError {
     /// It holds more than [`Limits::decompressed`](super::Limits::decompressed).
     #[error("too large")]
     TooLarge,
-    /// We do not have that one.
-    #[error("not supported")]
-    Unsupported,
 }
 
 /// Why a packet cannot be sent. All are our caller's fault.

@@ -105,7 +105,7 @@ fn unique(pairs: &[(Value, Value)]) -> Vec<Json> {
 }
 
 /// The float as Python writes it; only for the reader, the bits are what counts.
-fn repr(value: f64) -> String {
+pub(super) fn repr(value: f64) -> String {
     let text = format!("{value:?}").replace("NaN", "nan");
     match text.split_once('e') {
         Some((mantissa, exponent)) => {

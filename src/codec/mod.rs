@@ -14,7 +14,10 @@ mod header;
 mod integer;
 pub mod json;
 mod limits;
+mod lzo;
 mod rencode;
+#[cfg(test)]
+mod tests;
 mod value;
 mod yaml;
 

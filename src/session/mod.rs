@@ -1,10 +1,12 @@
 //! LAYER 5: sessions, made of a connection, a display and what decides between them.
 
+mod dial;
 mod driver;
 mod mailbox;
 mod painter;
 pub mod screen;
 
+pub use dial::dial;
 pub use driver::{Handler, drive, now};
 pub use mailbox::{Disconnected, Mailbox, Outbox, mailbox};
 pub use painter::{Painter, Piece};
