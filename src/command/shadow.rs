@@ -53,22 +53,22 @@ pub struct ServeArgs {
     #[arg(long, value_name = "yes|no|auto", default_value = "auto", value_parser = switch)]
     pub lock: Switch,
     /// Show, but take no input.
-    #[arg(long, value_name = "yes|no", default_value = "no", value_parser = boolean, action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "yes|no", default_value = "no", value_parser = boolean, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
     pub readonly: bool,
     /// Share the clipboard.
-    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = boolean, action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = boolean, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
     pub clipboard: bool,
     /// Send cursor shapes.
-    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = boolean, action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = boolean, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
     pub cursors: bool,
     /// Send the bell.
-    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = boolean, action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = boolean, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
     pub bell: bool,
     /// May clients resize the display?
-    #[arg(long, value_name = "yes|no", default_value = "no", value_parser = boolean, action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "yes|no", default_value = "no", value_parser = boolean, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
     pub resize_display: bool,
     /// End when the last client leaves.
-    #[arg(long, value_name = "yes|no", default_value = "no", value_parser = boolean, action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "yes|no", default_value = "no", value_parser = boolean, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
     pub exit_with_client: bool,
     /// Disconnect a client that did nothing for this long; 0 is never.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
