@@ -115,7 +115,7 @@ pub(crate) fn table(fps: u32, rows: &[Row]) -> String {
         let vnc = all_vnc
             .iter()
             .find(|(via, _)| *via == row.via)
-            .or(all_vnc.first())
+            .or_else(|| all_vnc.first())
             .map(|(_, numbers)| numbers);
         let ratio = |column: usize, value: f64| match vnc {
             Some(vnc) if vnc[column] > 0.0 => format!("{:.2}", value / vnc[column]),
