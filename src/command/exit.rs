@@ -2,6 +2,7 @@
 
 use crate::address::AddressError;
 use crate::discovery::DiscoveryError;
+use crate::display::DisplayError;
 use crate::protocol::{CloseReason, NegotiationError, reason};
 use crate::session::RequestError;
 use crate::transport::{ConnectError, ListenError};
@@ -143,6 +144,12 @@ impl From<ConnectError> for Failure {
             _ => ExitCode::ConnectionFailed,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<DisplayError> for Failure {
+    fn from(error: DisplayError) -> Self {
+        Self::new(ExitCode::NoDisplay, error.to_string())
     }
 }
 

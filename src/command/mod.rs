@@ -10,6 +10,7 @@ pub mod list;
 mod options;
 mod query;
 mod server;
+pub mod shadow;
 pub mod wire;
 
 pub use exit::{ExitCode, Failure};
@@ -23,10 +24,12 @@ use clap::{CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::Write;
+use tokio::signal::unix::SignalKind;
 use tracing::Level;
 
 /// What the subcommands are for, in the order of the help text.
 const GROUPS: &[(&str, &[&str])] = &[
+    ("Share", &["shadow"]),
     (
         "Ask a server",
         &["version", "id", "info", "screenshot", "connect-test"],
@@ -79,6 +82,8 @@ enum Subcommand {
     List(list::ListArgs),
     /// Save a picture of a session
     Screenshot(ScreenshotArgs),
+    /// Share an existing display
+    Shadow(shadow::ShadowArgs),
     /// End servers and their applications
     Stop(ServersArgs),
     /// Print the version of a server
@@ -117,6 +122,9 @@ impl Program {
         self.log_to_stderr();
         if !self.ignored.is_empty() {
             tracing::warn!("not available yet, ignored: {}", self.ignored.join(" "));
+        }
+        if let Subcommand::Shadow(args) = &self.subcommand {
+            return shadow::run(args, environment, asked_to_end()).await;
         }
         let query = self.subcommand.query(environment, out);
         let outcome = tokio::select! {
@@ -158,6 +166,7 @@ impl Subcommand {
                 Ok(ExitCode::Ok)
             }
             Self::Screenshot(args) => query::screenshot(&args, environment, out).await,
+            Self::Shadow(args) => shadow::run(&args, environment, asked_to_end()).await,
             Self::Stop(args) => admin::run(&args, Order::Stop, environment, out).await,
             Self::Version(args) => query::run(&args, Request::Version, environment, out).await,
             Self::Wire(args) => {
@@ -165,6 +174,21 @@ impl Subcommand {
                 Ok(ExitCode::Ok)
             }
         }
+    }
+}
+
+/// Resolves when the user or the system wants the process to end.
+async fn asked_to_end() {
+    let signal = |kind| async move {
+        match tokio::signal::unix::signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = signal(SignalKind::interrupt()) => {}
+        () = signal(SignalKind::terminate()) => {}
+        () = signal(SignalKind::hangup()) => {}
     }
 }
 

@@ -1,11 +1,13 @@
 //! LAYER 5: sessions, made of a connection, a display and what decides between them.
 
+pub mod client;
 mod dial;
 mod driver;
 mod mailbox;
 mod painter;
 mod request;
 pub mod screen;
+pub mod server;
 
 pub use dial::dial;
 pub use driver::{Handler, drive, now};
