@@ -11,7 +11,7 @@ use std::ffi::OsString;
 /// Arguments as clap reads them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Normalized {
-    /// Program, subcommand, its options, then everything else.
+    /// Program, subcommand, its arguments, its options, and what is to be taken as it stands.
     pub(super) words: Vec<OsString>,
     /// Options that ask for something which is not available, as they were written.
     pub(super) ignored: Vec<String>,
@@ -84,20 +84,24 @@ pub(super) fn normalize(
         positionals.first().and_then(|word| word.to_str()),
         program,
     );
-    let mut positionals = positionals.into_iter();
+    let end = positionals
+        .iter()
+        .position(|word| word == "--")
+        .unwrap_or(positionals.len());
+    let verbatim = positionals.split_off(if is_verbatim(&positionals) { 2 } else { end });
     normalized.words = [name]
         .into_iter()
         .chain(before)
-        .chain(positionals.next())
+        .chain(positionals)
         .chain(after)
+        .chain(verbatim)
         .collect();
-    normalized.words.extend(positionals);
     Ok(normalized)
 }
 
 /// `control SESSION COMMAND ...`: the words of the command are not looked into.
 fn is_verbatim(positionals: &[OsString]) -> bool {
-    positionals.len() == 3 && positionals.first().is_some_and(|word| word == "control")
+    positionals.len() > 2 && positionals.first().is_some_and(|word| word == "control")
 }
 
 /// The options of the program itself, and those of the subcommand; others are dropped, as xpra does.
@@ -248,11 +252,10 @@ fn find_argument<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
 
 /// A log category, which may follow `-d`.
 fn is_category(word: &str, program: &Command) -> bool {
-    let plain = !word.is_empty()
-        && word
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c == ',' || c == '-');
-    plain && !word.starts_with('-') && program.find_subcommand(word).is_none()
+    let plain = |c: char| c.is_ascii_alphanumeric() || ",-_".contains(c);
+    word.starts_with(|c: char| c.is_ascii_lowercase())
+        && word.chars().all(plain)
+        && program.find_subcommand(word).is_none()
 }
 
 /// A value that cannot be meant as a display.
@@ -619,12 +622,12 @@ mod tests {
             ("x version :1", "x version :1"),
             (
                 "x --socket-dir=/a version :1 --json",
-                "x version --socket-dir=/a --json :1",
+                "x version :1 --socket-dir=/a --json",
             ),
-            ("x --socket-dir /a version :1", "x version --socket-dir=/a :1"),
+            ("x --socket-dir /a version :1", "x version :1 --socket-dir=/a"),
             (
                 "x version :1 --socket-dirs /a --socket-dirs=/b",
-                "x version --socket-dirs=/a --socket-dirs=/b :1",
+                "x version :1 --socket-dirs=/a --socket-dirs=/b",
             ),
             ("x version -- --json", "x version -- --json"),
             ("x version --help", "x version --help"),
@@ -640,14 +643,14 @@ mod tests {
     #[test]
     fn switches_have_a_positive_and_a_negative_form() {
         for (line, expected) in [
-            ("x attach --mmap :1", "x attach --mmap=yes :1"),
-            ("x attach --mmap no :1", "x attach --mmap=no :1"),
-            ("x attach --mmap 1", "x attach --mmap=yes 1"),
-            ("x attach --no-mmap :1", "x attach --mmap=no :1"),
+            ("x attach --mmap :1", "x attach :1 --mmap=yes"),
+            ("x attach --mmap no :1", "x attach :1 --mmap=no"),
+            ("x attach --mmap 1", "x attach 1 --mmap=yes"),
+            ("x attach --no-mmap :1", "x attach :1 --mmap=no"),
             ("x version --no-json", "x version"),
             ("x version --json=No", "x version"),
             ("x version --json=1", "x version --json"),
-            ("x attach --title no :1", "x attach --title=no :1"),
+            ("x attach --title no :1", "x attach :1 --title=no"),
         ] {
             assert_eq!(words(line), expected);
         }
@@ -717,7 +720,7 @@ mod tests {
     fn control_commands_are_left_alone() {
         assert_eq!(
             words("x control --json :1 start --bogus xterm -d"),
-            "x control --json :1 start --bogus xterm -d"
+            "x control :1 --json start --bogus xterm -d"
         );
     }
 

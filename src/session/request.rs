@@ -1,5 +1,8 @@
 //! [`ask`]: one request to a server, inside the first packet, and its answer (`wire.md` 5.3, `session.md` e).
 
+#[cfg(test)]
+mod tests;
+
 use super::dial::dial;
 use super::driver::Handler;
 use crate::codec::{Dialect, Value};
