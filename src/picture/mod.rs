@@ -149,6 +149,16 @@ impl PictureError {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "drawing: every value is reduced to its range first"
+)]
 mod samples;
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the numbers of the tests are small"
+)]
 mod tests;
