@@ -1,5 +1,13 @@
 //! What coding, decoding and comparing pictures costs: `cargo bench --bench picture`. Throughput counts 4-byte pixels.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "the samples are ours, and a bench that fails should stop"
+)]
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use xpra::picture::{

@@ -143,7 +143,7 @@ fn png_takes_the_smallest_kind() {
     // One to 256 colours: every palette depth, odd widths.
     for count in [1u32, 2, 3, 4, 5, 16, 17, 255, 256, 257] {
         let pixels: Vec<u8> = (0..W * H)
-            .flat_map(|i| ((i % count) * 3 | 0xff00_0000).to_le_bytes())
+            .flat_map(|i| (((i % count) * 3) | 0xff00_0000).to_le_bytes())
             .collect();
         let coded = encode(image(&pixels, W, H), &how(PngP));
         assert_eq!(coded.encoding, if count <= 256 { PngP } else { Png });

@@ -199,6 +199,80 @@ for name in glob.glob('*-*-*'):
     }
 }
 
+/// Python interpreters with an xpra to import: 6.5.5 and Debian's 3.1.3.
+fn xpras() -> Vec<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let candidates = [
+        home.join(".cache/xpra-peers/xpra-6.5.5/bin/python"),
+        PathBuf::from("/usr/bin/python3"),
+    ];
+    let works = |python: &PathBuf| {
+        let script = "import xpra.codecs.pillow.decoder, xpra.net.compression";
+        Command::new(python)
+            .args(["-c", script])
+            .output()
+            .is_ok_and(|out| out.status.success())
+    };
+    let found: Vec<_> = candidates.into_iter().filter(works).collect();
+    if found.is_empty() {
+        eprintln!("skipped: no xpra to import");
+    }
+    found
+}
+
+#[test]
+fn xpra_reads_ours() {
+    let (w, h) = (133u32, 71u32);
+    let pixels = samples::text(w as usize, h as usize);
+    let premultiplied: Vec<u8> = (0..w * h)
+        .flat_map(|i| [i % 100, i % 90, i % 80, 100].map(|v| v as u8))
+        .collect();
+    let clear = Image::new(&premultiplied, Size::new(w, h), w as usize * 4, PixelFormat::Bgra).unwrap();
+    for python in xpras() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, data: &[u8]| std::fs::write(dir.path().join(name), data).unwrap();
+        write("expected", &pixels);
+        for encoding in [Png, PngP, Webp, Jpeg] {
+            let coded = encode(image(&pixels, w, h), &how(encoding));
+            write(
+                &format!("file-{}", coded.encoding.name().replace('/', "_")),
+                bytes(&coded),
+            );
+        }
+        write("alpha-png", bytes(&encode(clear, &how(Png))));
+        write("lz4", bytes(&encode(image(&pixels, w, h), &how(Encoding::Rgb32))));
+        let script = r"
+import glob
+from PIL import Image
+from xpra.codecs.pillow.decoder import decompress
+try:
+    from xpra.util.objects import typedict
+    from xpra.net.lz4.lz4 import decompress as unlz4
+except ImportError:
+    from xpra.util import typedict
+    from xpra.net.compression import decompress_by_name
+    unlz4 = lambda data: decompress_by_name(data, 'lz4')
+expected = open('expected', 'rb').read()
+rgb = Image.frombytes('RGB', (133, 71), expected, 'raw', 'BGRX').tobytes()
+names = glob.glob('file-*')
+assert len(names) == 4, names
+for name in names:
+    coding = name[5:].replace('_', '/')
+    # 6.5 returns the size as well.
+    form, data, *_, stride = decompress(coding, open(name, 'rb').read(), typedict({}))
+    found = Image.frombytes('RGB', (133, 71), bytes(data), 'raw', form if form in ('RGB', 'RGBX') else 'RGBX', stride).tobytes()
+    if coding == 'jpeg':
+        assert sum(abs(a - b) for a, b in zip(found, rgb)) < 8 * len(rgb), name
+    else:
+        assert found == rgb, name
+form, data, *_ = decompress('png', open('alpha-png', 'rb').read(), typedict({}))
+assert form == 'RGBA' and bytes(data)[3] == 100, (form, bytes(data)[:4])
+assert bytes(unlz4(open('lz4', 'rb').read())) == expected
+";
+        run(&python, script, dir.path());
+    }
+}
+
 #[test]
 fn we_read_pillows() {
     let Some(python) = pillow() else { return };
