@@ -137,7 +137,7 @@ fn partial_segments_count_as_changed() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     /// Whatever is drawn, looked at in whatever pieces, and sent in whatever parts, the client never shows anything the
     /// fingerprint does not know to be old; and an untouched screen sends nothing.
@@ -184,12 +184,12 @@ proptest! {
 
     #[test]
     fn any_scroll_ends_with_the_new_picture(
-        amount in -120i32..120,
+        amount in -90i32..90,
         left in 0usize..5,
         top in 0usize..60,
         blanks in any::<bool>(),
     ) {
-        let (w, h) = (448usize, 260usize);
+        let (w, h) = (448usize, 200usize);
         let page = |skip: i32| {
             let mut page = samples::text(w, h);
             let text = samples::text_from(w, h, (200 + skip) as usize);
@@ -223,11 +223,11 @@ fn area(rects: &[Rect]) -> u64 {
 
 #[test]
 fn scrolled_text_becomes_a_move() {
-    for amount in [-160i32, -16, -3, 1, 40] {
-        let mut world = World::new(1280, 720, samples::text_from(1280, 720, 400));
+    for amount in [-160i32, -3, 40] {
+        let mut world = World::new(1280, 480, samples::text_from(1280, 480, 400));
         let all = world.size.rect();
         world.send_changes(all);
-        world.set(samples::text_from(1280, 720, (400 + amount) as usize));
+        world.set(samples::text_from(1280, 480, (400 + amount) as usize));
         world.scan(all);
         let scroll = ScrollFinder::new().find(&world.known, &world.scan).unwrap();
         assert!(
@@ -424,8 +424,15 @@ fn the_link_decides() {
             .unwrap()
             .quality
     };
-    assert_eq!((quality(1), quality(100)), (30, 95));
-    assert!(quality(10) > 30 && quality(10) < 95);
+    assert_eq!((quality(1), quality(5), quality(100)), (30, 50, 84));
+    let fine = Client {
+        min_quality: 90,
+        ..python.clone()
+    };
+    assert_eq!(
+        choose(Picture, size, LinkSpeed::mbit(1), &fine).unwrap().quality,
+        90
+    );
     choose(Picture, size, LinkSpeed(0), &python).unwrap();
 }
 
