@@ -40,7 +40,7 @@ async fn suite(listener: &Listener, address: &Address, facts: Facts) {
 
 async fn echo((mut client, mut server): (Link, Link)) {
     for size in [1, 8, 1000, 65536] {
-        let sent: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+        let sent: Vec<u8> = (0..=250).cycle().take(size).collect();
         let mut received = vec![0; size];
         client.stream.write_all(&sent).await.unwrap();
         server.stream.read_exact(&mut received).await.unwrap();
