@@ -1,5 +1,31 @@
-//! LAYER 1: bytes to values and back.
+//! LAYER 1: bytes to values and back (`wire.md` 1 to 3).
+//!
+//! [`Decoder`] turns the bytes of a stream into [`RawPacket`]s, [`Encoder`] turns packets into the byte slices to
+//! write. Neither does I/O nor reads a clock, and neither allocates what a peer merely claims: every number a peer
+//! chooses is held against [`Limits`] first. What the packets mean is not known here.
 
+mod bencode;
+mod coding;
+mod compress;
+mod decoder;
+mod encoder;
+mod error;
+mod header;
+mod integer;
+pub mod json;
+mod limits;
+mod lzo;
+mod rencode;
+#[cfg(test)]
+mod tests;
 mod value;
+mod yaml;
 
+pub use coding::Coding;
+pub use compress::Compressor;
+pub use decoder::{Decoder, RawPacket};
+pub use encoder::Encoder;
+pub use error::{CompressionError, DecodeError, EncodeError, ValueError};
+pub use header::{Dialect, Flags, Header};
+pub use limits::Limits;
 pub use value::Value;

@@ -27,9 +27,9 @@ pub enum Value {
     /// Text.
     Text(CompactString),
     /// A list (or tuple).
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// A dictionary in the order of the wire.
-    Map(Vec<(Value, Value)>),
+    Map(Vec<(Self, Self)>),
 }
 
 impl Value {
@@ -108,6 +108,30 @@ impl Value {
             .rev()
             .find(|(k, _)| k.as_bytes() == Some(key.as_bytes()))
             .map(|(_, v)| v)
+    }
+
+    /// True when it may be the key of a dictionary: it is none and holds none (`wire.md` 2.1).
+    pub fn is_hashable(&self) -> bool {
+        match self {
+            Self::Map(_) => false,
+            Self::List(items) => items.iter().all(Self::is_hashable),
+            _ => true,
+        }
+    }
+
+    /// True for null, false, zero and anything empty.
+    pub fn is_falsy(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Bool(v) => !v,
+            Self::Int(v) => *v == 0,
+            Self::BigInt(_) => false,
+            Self::Float(v) => *v == 0.0,
+            Self::Bytes(v) => v.is_empty(),
+            Self::Text(v) => v.is_empty(),
+            Self::List(v) => v.is_empty(),
+            Self::Map(v) => v.is_empty(),
+        }
     }
 
     /// An empty dictionary to [`insert`](Self::insert) into.

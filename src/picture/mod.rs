@@ -1,4 +1,37 @@
 //! LAYER 3 pixels: converting, encoding, decoding, and telling what changed.
+//!
+//! The way of one screen update on the server:
+//!
+//! 1. [`Fingerprint::scan`] hashes the captured pixels and says which rectangles really differ from what was sent,
+//! 2. [`ScrollFinder::find`] replaces as many of them as it can by moves inside the window,
+//! 3. [`regions`] tells flat ground, text and pictures apart,
+//! 4. [`choose()`] picks an encoding per region for the link and the client,
+//! 5. [`Encoder::encode`] makes the bytes of the draw packet, and
+//! 6. [`Fingerprint::commit`] remembers what was sent.
+//!
+//! The client has one step: [`Decoder::paint`].
+//!
+//! Nothing here does I/O, reads a clock, or keeps pixels between calls. All numbers a peer chose are checked before
+//! they cost memory.
+
+mod choose;
+mod classify;
+mod convert;
+mod decode;
+mod encode;
+mod fingerprint;
+mod format;
+mod mask;
+mod scroll;
+
+pub use choose::{Client, LinkSpeed, choose};
+pub use classify::{Content, regions};
+pub use convert::convert_row;
+pub use decode::{Decoder, MAX_PIXELS};
+pub use encode::{Encoder, How};
+pub use fingerprint::{Fingerprint, Scan};
+pub use format::RgbFormats;
+pub use scroll::{Scroll, ScrollFinder};
 
 use crate::types::{Encoding, PixelFormat, Rect, Size};
 use bytes::Bytes;
@@ -54,3 +87,78 @@ pub enum Compression {
     /// One Zstandard frame.
     Zstd,
 }
+
+/// Why a picture could not be coded or painted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PictureError {
+    /// The canvas has a pixel format no decoder paints into.
+    #[error("cannot paint into a {} canvas", .0.name())]
+    Canvas(PixelFormat),
+    /// The file or compressed block is damaged, or our codec does not know its variant.
+    #[error("bad {encoding} data: {reason}")]
+    Corrupt {
+        /// What it should have been.
+        encoding: Encoding,
+        /// What the codec said.
+        reason: String,
+    },
+    /// The picture has no pixels.
+    #[error("a picture without pixels")]
+    Empty,
+    /// There are fewer bytes than the pixels need, or more than their rows can hold.
+    #[error("{found} bytes where {expected} were expected")]
+    Length {
+        /// Bytes needed.
+        expected: u64,
+        /// Bytes there.
+        found: u64,
+    },
+    /// The file holds a picture of another size than the packet says.
+    #[error("a picture of {found} where {expected} was announced")]
+    Mismatch {
+        /// The announced size.
+        expected: Size,
+        /// The size in the file.
+        found: Size,
+    },
+    /// A row does not fit in the stride.
+    #[error("a stride of {stride} bytes for rows of {row}")]
+    Stride {
+        /// Bytes of a row.
+        row: u64,
+        /// Bytes from one row to the next.
+        stride: u64,
+    },
+    /// More pixels than we accept or the encoding can hold.
+    #[error("{0} is too large")]
+    TooLarge(Size),
+    /// Not an encoding this function handles.
+    #[error("{0} is not handled here")]
+    Unsupported(Encoding),
+}
+
+impl PictureError {
+    /// The codec of `encoding` said `reason`.
+    fn corrupt(encoding: Encoding, reason: impl ToString) -> Self {
+        Self::Corrupt {
+            encoding,
+            reason: reason.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "drawing: every value is reduced to its range first"
+)]
+mod samples;
+#[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the numbers of the tests are small"
+)]
+mod tests;

@@ -1,0 +1,210 @@
+//! bencode as xpra 3 speaks it (`wire.md` 2.3).
+
+use bytes::Bytes;
+use compact_str::CompactString;
+
+use super::integer::{self, MAX_DECIMAL};
+use super::rencode::put_length;
+use super::{EncodeError, Limits, Value, ValueError};
+
+/// A length is at most ten digits.
+const MAX_LENGTH_TEXT: usize = 10;
+/// Deeper values are a mistake of ours.
+const MAX_DEPTH: usize = 512;
+
+/// The value at the start of `input` and the bytes it takes.
+pub(super) fn decode(input: &Bytes, limits: &Limits) -> Result<(Value, usize), ValueError> {
+    let mut reader = Reader {
+        source: input,
+        rest: input,
+        depth: limits.depth,
+        items: limits.items,
+    };
+    let value = reader.value()?;
+    Ok((value, input.len() - reader.rest.len()))
+}
+
+struct Reader<'a> {
+    source: &'a Bytes,
+    rest: &'a [u8],
+    /// Levels that may still be opened.
+    depth: usize,
+    /// Values that may still be read.
+    items: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn value(&mut self) -> Result<Value, ValueError> {
+        self.items = self.items.checked_sub(1).ok_or(ValueError::Items)?;
+        match self.rest {
+            [] => Err(ValueError::Truncated),
+            [b'i', rest @ ..] => {
+                self.rest = rest;
+                self.int()
+            }
+            [b'0'..=b'9', ..] => {
+                let bytes = self.string()?;
+                Ok(Value::Bytes(if bytes.is_empty() {
+                    Bytes::new()
+                } else {
+                    self.source.slice_ref(bytes)
+                }))
+            }
+            [b'u', rest @ ..] => {
+                self.rest = rest;
+                CompactString::from_utf8(self.string()?)
+                    .map(Value::Text)
+                    .map_err(|_| ValueError::Utf8)
+            }
+            [b'l', rest @ ..] => {
+                self.rest = rest;
+                self.nested(Self::list)
+            }
+            [b'd', rest @ ..] => {
+                self.rest = rest;
+                self.nested(Self::dict)
+            }
+            [code, ..] => Err(ValueError::TypeCode(*code)),
+        }
+    }
+
+    fn list(&mut self) -> Result<Value, ValueError> {
+        let mut items = Vec::new();
+        while !self.at_end() {
+            items.push(self.value()?);
+        }
+        Ok(Value::List(items))
+    }
+
+    fn dict(&mut self) -> Result<Value, ValueError> {
+        let mut pairs = Vec::new();
+        while !self.at_end() {
+            let key = self.value()?;
+            if matches!(key, Value::List(_) | Value::Map(_)) {
+                return Err(ValueError::Unhashable);
+            }
+            pairs.push((key, self.value()?));
+        }
+        Ok(Value::Map(pairs))
+    }
+
+    fn nested(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<Value, ValueError>,
+    ) -> Result<Value, ValueError> {
+        self.depth = self.depth.checked_sub(1).ok_or(ValueError::Depth)?;
+        let value = read(self)?;
+        self.depth += 1;
+        Ok(value)
+    }
+
+    fn int(&mut self) -> Result<Value, ValueError> {
+        let text = self.until(b'e', MAX_DECIMAL, ValueError::Integer)?;
+        let text = std::str::from_utf8(text).map_err(|_| ValueError::Integer)?;
+        if !integer::is_canonical(text) {
+            return Err(ValueError::Integer);
+        }
+        integer::lenient(text.as_bytes())
+    }
+
+    fn string(&mut self) -> Result<&'a [u8], ValueError> {
+        let text = self.until(b':', MAX_LENGTH_TEXT, ValueError::Length)?;
+        let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+        if !digits || (text.len() > 1 && text.starts_with(b"0")) {
+            return Err(ValueError::Length);
+        }
+        let (bytes, rest) = self
+            .rest
+            .split_at_checked(integer::length(text)?)
+            .ok_or(ValueError::Truncated)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    /// The bytes before `delimiter`, which is taken too; `too_long` when there are more than `max`.
+    fn until(&mut self, delimiter: u8, max: usize, too_long: ValueError) -> Result<&'a [u8], ValueError> {
+        let window = self.rest.get(..=max).unwrap_or(self.rest);
+        let Some(end) = memchr::memchr(delimiter, window) else {
+            return Err(if window.len() <= max {
+                ValueError::Truncated
+            } else {
+                too_long
+            });
+        };
+        let (bytes, rest) = self.rest.split_at_checked(end).ok_or(ValueError::Truncated)?;
+        self.rest = rest.get(1..).unwrap_or_default();
+        Ok(bytes)
+    }
+
+    fn at_end(&mut self) -> bool {
+        if let [b'e', rest @ ..] = self.rest {
+            self.rest = rest;
+            return true;
+        }
+        false
+    }
+}
+
+/// Appends `value`: text and bytes are strings, booleans are integers, floats and null have no form.
+pub(super) fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    put(value, out, MAX_DEPTH)
+}
+
+/// Appends the list of `items`.
+pub(super) fn encode_list<'a>(
+    items: impl Iterator<Item = &'a Value>,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    put_list(items, out, MAX_DEPTH)
+}
+
+fn put(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), EncodeError> {
+    let depth = depth.checked_sub(1).ok_or(EncodeError::Depth)?;
+    match value {
+        Value::Null | Value::Float(_) => return Err(EncodeError::Type),
+        Value::Bool(value) => put_int(&u8::from(*value).to_string(), out),
+        Value::Int(value) => put_int(&value.to_string(), out),
+        Value::BigInt(digits) => {
+            if digits.len() > MAX_DECIMAL || !integer::is_canonical(digits) {
+                return Err(EncodeError::Integer);
+            }
+            put_int(digits, out);
+        }
+        Value::Bytes(bytes) => put_string(bytes, out),
+        Value::Text(text) => put_string(text.as_bytes(), out),
+        Value::List(items) => put_list(items.iter(), out, depth)?,
+        Value::Map(pairs) => {
+            out.push(b'd');
+            for (key, value) in pairs {
+                put(key, out, depth)?;
+                put(value, out, depth)?;
+            }
+            out.push(b'e');
+        }
+    }
+    Ok(())
+}
+
+fn put_list<'a>(
+    items: impl Iterator<Item = &'a Value>,
+    out: &mut Vec<u8>,
+    depth: usize,
+) -> Result<(), EncodeError> {
+    out.push(b'l');
+    for item in items {
+        put(item, out, depth)?;
+    }
+    out.push(b'e');
+    Ok(())
+}
+
+fn put_int(digits: &str, out: &mut Vec<u8>) {
+    out.push(b'i');
+    out.extend_from_slice(digits.as_bytes());
+    out.push(b'e');
+}
+
+fn put_string(bytes: &[u8], out: &mut Vec<u8>) {
+    put_length(bytes.len(), b':', out);
+    out.extend_from_slice(bytes);
+}

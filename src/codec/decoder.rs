@@ -1,0 +1,217 @@
+//! [`Decoder`]: a stream of bytes to packets (`wire.md` 1).
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::{DecodeError, Dialect, Flags, Header, Limits, Value};
+
+/// A packet as the wire carries it: its items, its chunks put in their places.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawPacket {
+    /// The packet type, then the arguments; never empty and without nulls. The type is text, or, from a peer of
+    /// [`Dialect::G3`], bytes or an integer alias.
+    pub items: Vec<Value>,
+    /// The flags of the main record.
+    pub flags: Flags,
+    /// Bytes of all its records.
+    pub wire_bytes: usize,
+}
+
+/// Reads packets out of a stream of bytes.
+///
+/// The driver reads the socket into [`read_buf`](Self::read_buf) and calls [`poll`](Self::poll) until it returns
+/// `None`. Payloads are not copied: byte strings and chunks are slices of what was read. Memory grows with what
+/// arrives, never with what a header claims. An error is final and is repeated.
+#[derive(Debug)]
+pub struct Decoder {
+    limits: Limits,
+    buffer: BytesMut,
+    /// The header of the record at the head of the buffer, once it was read and taken off.
+    header: Option<Header>,
+    chunks: Vec<Chunk>,
+    /// Bytes of the records of the packet being read.
+    wire_bytes: usize,
+    failed: Option<DecodeError>,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    header: Header,
+    data: Bytes,
+}
+
+impl Decoder {
+    /// The least room given to a read.
+    const MIN_READ: usize = 16 << 10;
+    /// The most memory given ahead of the data; beyond it the buffer doubles as the record arrives.
+    const MAX_AHEAD: usize = 1 << 20;
+    /// The most text kept of a peer that does not speak xpra.
+    const MAX_TEXT: usize = 4 << 10;
+
+    /// A decoder at the start of a stream.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            buffer: BytesMut::new(),
+            header: None,
+            chunks: Vec::new(),
+            wire_bytes: 0,
+            failed: None,
+        }
+    }
+
+    /// Sets what the next records are held to.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// The buffer to append received bytes to; it has room for some.
+    pub fn read_buf(&mut self) -> &mut BytesMut {
+        let have = self.buffer.len();
+        let missing = self
+            .header
+            .map_or(0, |header| payload_size(header).saturating_sub(have));
+        // One more header and packet may follow in the same read.
+        let room = (missing + Self::MIN_READ).min(have.max(Self::MAX_AHEAD));
+        if self.buffer.capacity() - have < room.min(Self::MIN_READ) || missing > Self::MIN_READ {
+            self.buffer.reserve(room);
+        }
+        &mut self.buffer
+    }
+
+    /// The next packet; `None` when more bytes are needed.
+    pub fn poll(&mut self) -> Result<Option<RawPacket>, DecodeError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        self.next_packet().inspect_err(|error| {
+            // More of the text may still come.
+            if !matches!(error, DecodeError::NotXpra(_)) {
+                self.failed = Some(error.clone());
+            }
+        })
+    }
+
+    /// True between packets: the stream may end here.
+    pub fn is_idle(&self) -> bool {
+        self.header.is_none() && self.chunks.is_empty() && self.buffer.is_empty()
+    }
+
+    fn next_packet(&mut self) -> Result<Option<RawPacket>, DecodeError> {
+        while let Some(header) = self.next_header()? {
+            let size = payload_size(header);
+            if self.buffer.len() < size {
+                return Ok(None);
+            }
+            self.header = None;
+            self.wire_bytes += Header::SIZE + size;
+            let payload = self.buffer.split_to(size).freeze();
+            let data = self.open(header, payload)?;
+            if header.chunk == 0 {
+                return self.assemble(header, &data).map(Some);
+            }
+            self.chunks.push(Chunk { header, data });
+        }
+        Ok(None)
+    }
+
+    /// The header of the record at the head of the buffer, within the limits.
+    fn next_header(&mut self) -> Result<Option<Header>, DecodeError> {
+        if self.header.is_some() {
+            return Ok(self.header);
+        }
+        if self.buffer.first().is_some_and(|byte| *byte != Header::MAGIC) {
+            let text = self.buffer.get(..Self::MAX_TEXT).unwrap_or(&self.buffer);
+            return Err(DecodeError::NotXpra(Bytes::copy_from_slice(text)));
+        }
+        let Some(header) = self.buffer.first_chunk().and_then(|bytes| Header::parse(*bytes)) else {
+            return Ok(None);
+        };
+        let size = payload_size(header);
+        if size == 0 {
+            return Err(DecodeError::Header("empty record"));
+        }
+        let limit = self.limits.record.min(Limits::CEILING);
+        if size > limit {
+            return Err(DecodeError::TooLarge { size, limit });
+        }
+        if header.chunk > 0 {
+            self.check_chunk(header.chunk)?;
+        }
+        self.buffer.advance(Header::SIZE);
+        self.header = Some(header);
+        Ok(self.header)
+    }
+
+    /// `wire.md` 1.4.
+    fn check_chunk(&self, index: u8) -> Result<(), DecodeError> {
+        let reason = if index > Limits::CHUNK_INDEX {
+            "index out of range"
+        } else if self.chunks.iter().any(|chunk| chunk.header.chunk == index) {
+            "duplicate"
+        } else if self.chunks.len() >= self.limits.chunks {
+            "too many"
+        } else {
+            return Ok(());
+        };
+        Err(DecodeError::Chunk { index, reason })
+    }
+
+    /// The plain bytes of a payload: decrypted, then decompressed.
+    fn open(&self, header: Header, payload: Bytes) -> Result<Bytes, DecodeError> {
+        if header.flags.has(Flags::CIPHER) {
+            return Err(DecodeError::Cipher);
+        }
+        let Some(compressor) = header.compressor() else {
+            return Ok(payload);
+        };
+        let max = self.limits.decompressed.min(Limits::CEILING);
+        let data = compressor.decompress(&payload, max);
+        data.map(Bytes::from)
+            .map_err(|error| DecodeError::Compression(compressor, error))
+    }
+
+    /// The packet of a main record and the chunks before it. Its flags tell which rules hold for all of them.
+    fn assemble(&mut self, header: Header, body: &Bytes) -> Result<RawPacket, DecodeError> {
+        let dialect = header.flags.dialect();
+        header.check(dialect)?;
+        let Value::List(mut items) = header.flags.coding().decode_body(body, &self.limits)? else {
+            return Err(DecodeError::Packet("not a list"));
+        };
+        check_type(&items, dialect)?;
+        for Chunk { header, data } in self.chunks.drain(..) {
+            header.check(dialect)?;
+            let index = header.chunk;
+            let fault = |reason| DecodeError::Chunk { index, reason };
+            let place = items
+                .get_mut(usize::from(index))
+                .ok_or_else(|| fault("no such argument"))?;
+            if dialect == Dialect::G6 && !place.is_falsy() {
+                return Err(fault("the argument is not empty"));
+            }
+            *place = Value::Bytes(data);
+        }
+        if items.contains(&Value::Null) {
+            return Err(DecodeError::Packet("null argument"));
+        }
+        let wire_bytes = std::mem::take(&mut self.wire_bytes);
+        Ok(RawPacket {
+            items,
+            flags: header.flags,
+            wire_bytes,
+        })
+    }
+}
+
+/// Bytes after the header that belong to the record.
+fn payload_size(header: Header) -> usize {
+    usize::try_from(header.size).unwrap_or(usize::MAX)
+}
+
+/// `wire.md` 1.6, 1.7.
+fn check_type(items: &[Value], dialect: Dialect) -> Result<(), DecodeError> {
+    match (items.first(), dialect) {
+        (Some(Value::Text(_)), _) | (Some(Value::Bytes(_) | Value::Int(_)), Dialect::G3) => Ok(()),
+        (Some(_), _) => Err(DecodeError::Packet("invalid packet type")),
+        (None, _) => Err(DecodeError::Packet("empty")),
+    }
+}

@@ -1,0 +1,254 @@
+//! [`Encoder`]: packets to the byte slices to write (`wire.md` 1).
+
+use std::collections::VecDeque;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{Coding, Compressor, EncodeError, Flags, Header, Limits, Value};
+
+/// Turns packets into records.
+///
+/// A large byte argument is not copied: it becomes a chunk record of its own whose payload is the [`Bytes`] given.
+/// Byte arguments are taken to be compressed already (pixels, files) and are never compressed again.
+#[derive(Debug)]
+pub struct Encoder {
+    coding: Coding,
+    compression: Option<(Compressor, u8)>,
+    chunks: bool,
+    inline_max: usize,
+    /// The body being built, and the same compressed.
+    body: Vec<u8>,
+    compressed: Vec<u8>,
+    /// Where finished headers and bodies are sliced from.
+    records: BytesMut,
+}
+
+impl Encoder {
+    /// Byte arguments longer than this travel as chunks (INLINE_SIZE, `wire.md` 1.4).
+    pub const INLINE_MAX: usize = 32768;
+
+    /// Bodies up to this size are never compressed (`wire.md` 1.5).
+    const MIN_COMPRESS: usize = 378;
+    /// A buffer that one packet made larger than this is given back.
+    const KEEP_MAX: usize = 256 << 10;
+
+    /// An encoder that does not compress.
+    pub fn new(coding: Coding) -> Self {
+        Self {
+            coding,
+            compression: None,
+            chunks: true,
+            inline_max: Self::INLINE_MAX,
+            body: Vec::new(),
+            compressed: Vec::new(),
+            records: BytesMut::new(),
+        }
+    }
+
+    /// How bodies are coded.
+    pub const fn coding(&self) -> Coding {
+        self.coding
+    }
+
+    /// Sets how bodies are coded.
+    pub fn set_coding(&mut self, coding: Coding) {
+        self.coding = coding;
+    }
+
+    /// Compresses bodies at `level` from 1 to 9; level 0 does not.
+    pub fn set_compression(&mut self, compressor: Compressor, level: u8) {
+        self.compression = (level > 0).then_some((compressor, level));
+    }
+
+    /// The compressor and level in use.
+    pub const fn compression(&self) -> Option<(Compressor, u8)> {
+        self.compression
+    }
+
+    /// Whether the peer takes chunks (the hello's `chunks`).
+    pub fn set_chunks(&mut self, chunks: bool) {
+        self.chunks = chunks;
+    }
+
+    /// Byte arguments longer than `max` travel as chunks.
+    pub fn set_inline_max(&mut self, max: usize) {
+        self.inline_max = max;
+    }
+
+    /// Appends the records of the packet `items` to `out` and returns how many bytes they are.
+    ///
+    /// `more` tells that another packet follows at once. On an error `out` is as before.
+    pub fn encode(
+        &mut self,
+        items: &[Value],
+        more: bool,
+        out: &mut VecDeque<Bytes>,
+    ) -> Result<usize, EncodeError> {
+        check(items)?;
+        let chunks = self.chunks_of(items)?;
+        let compression = self.encode_body(items, chunks)?;
+        let body = if compression == 0 {
+            &self.body
+        } else {
+            &self.compressed
+        };
+        let main = Header::new(self.flags(more), compression, 0, body.len())?;
+        let mut records = Records {
+            buffer: &mut self.records,
+            out,
+            bytes: 0,
+        };
+        for (index, data) in chunks.of(items) {
+            records.chunk(Header::new(Flags::NONE, 0, index, data.len())?, data);
+        }
+        records.main(main, body);
+        let bytes = records.bytes;
+        for buffer in [&mut self.body, &mut self.compressed] {
+            if buffer.capacity() > Self::KEEP_MAX {
+                *buffer = Vec::new();
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Which arguments travel as chunks.
+    fn chunks_of(&self, items: &[Value]) -> Result<Chunks, EncodeError> {
+        let mut chunks = Chunks::default();
+        if !self.chunks {
+            return Ok(chunks);
+        }
+        for (index, item) in (0..=Limits::CHUNK_INDEX).zip(items).skip(1) {
+            match item {
+                Value::Bytes(data) if data.len() > Limits::CEILING => return Err(EncodeError::TooLarge),
+                Value::Bytes(data) if data.len() > self.inline_max && !chunks.is_full() => chunks.add(index),
+                _ => {}
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// Builds the body of the main record; returns its compression byte.
+    fn encode_body(&mut self, items: &[Value], chunks: Chunks) -> Result<u8, EncodeError> {
+        static PLACEHOLDER: Value = Value::Bytes(Bytes::new());
+        self.body.clear();
+        let inline = items.iter().enumerate();
+        let inline = inline.map(|(index, item)| if chunks.has(index) { &PLACEHOLDER } else { item });
+        self.coding.encode_list(inline.clone(), &mut self.body)?;
+        let Some((compressor, level)) = self.compression else {
+            return Ok(0);
+        };
+        // Byte arguments are compressed already and do not count, wire.md 1.5.
+        let opaque: usize = inline
+            .map(|item| {
+                if let Value::Bytes(data) = item {
+                    data.len()
+                } else {
+                    0
+                }
+            })
+            .sum();
+        if self.body.len() <= Self::MIN_COMPRESS + opaque {
+            return Ok(0);
+        }
+        self.compressed.clear();
+        compressor.compress(level, &self.body, &mut self.compressed)?;
+        Ok(compressor.byte(level))
+    }
+
+    /// The flags of a main record; peers of the rencode generation know no flush (`wire.md` 1.2).
+    fn flags(&self, more: bool) -> Flags {
+        match self.coding {
+            Coding::Rencodeplus if !more => Flags::RENCODEPLUS.with(Flags::FLUSH),
+            coding => coding.flags(),
+        }
+    }
+}
+
+/// `wire.md` 1.6: what every peer refuses.
+fn check(items: &[Value]) -> Result<(), EncodeError> {
+    match items {
+        [Value::Text(_) | Value::Bytes(_), arguments @ ..] => {
+            if arguments.contains(&Value::Null) {
+                Err(EncodeError::Null)
+            } else {
+                Ok(())
+            }
+        }
+        _ => Err(EncodeError::PacketType),
+    }
+}
+
+/// A set of argument positions from 1 to 15.
+#[derive(Clone, Copy, Default)]
+struct Chunks(u16);
+
+impl Chunks {
+    /// At most so many chunks are sent with one packet (`wire.md` 1.4).
+    const MAX: u32 = 3;
+
+    fn add(&mut self, index: u8) {
+        self.0 |= 1 << index;
+    }
+
+    fn is_full(self) -> bool {
+        self.0.count_ones() >= Self::MAX
+    }
+
+    fn has(self, index: usize) -> bool {
+        index <= usize::from(Limits::CHUNK_INDEX) && self.0 >> index & 1 == 1
+    }
+
+    /// The chunks of `items` in their order.
+    fn of(self, items: &[Value]) -> impl Iterator<Item = (u8, &Bytes)> {
+        (0..=Limits::CHUNK_INDEX)
+            .zip(items)
+            .filter_map(move |(index, item)| match item {
+                Value::Bytes(data) if self.has(usize::from(index)) => Some((index, data)),
+                _ => None,
+            })
+    }
+}
+
+/// Collects records: small ones are joined, large payloads are passed on as they are.
+struct Records<'a> {
+    buffer: &'a mut BytesMut,
+    out: &'a mut VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Records<'_> {
+    /// Payloads up to this size are copied behind their header: cheaper than a slice of their own to write.
+    const JOIN_MAX: usize = 1024;
+    /// Memory is taken in pieces of at least this size.
+    const PIECE: usize = 16 << 10;
+
+    fn chunk(&mut self, header: Header, data: &Bytes) {
+        if data.len() <= Self::JOIN_MAX {
+            self.join(header, data);
+            return;
+        }
+        self.join(header, &[]);
+        self.flush();
+        self.bytes += data.len();
+        self.out.push_back(data.clone());
+    }
+
+    fn main(&mut self, header: Header, body: &[u8]) {
+        self.join(header, body);
+        self.flush();
+    }
+
+    fn join(&mut self, header: Header, payload: &[u8]) {
+        let size = Header::SIZE + payload.len();
+        if self.buffer.capacity() - self.buffer.len() < size {
+            self.buffer.reserve(size.max(Self::PIECE));
+        }
+        self.buffer.put_slice(&header.to_bytes());
+        self.buffer.put_slice(payload);
+        self.bytes += size;
+    }
+
+    fn flush(&mut self) {
+        self.out.push_back(self.buffer.split().freeze());
+    }
+}

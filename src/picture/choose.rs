@@ -1,0 +1,208 @@
+//! Which encoding for which region: the one whose pixels are on the client's screen first.
+//!
+//! For each encoding the client listed, the time for one pixel is estimated as
+//!
+//! ```text
+//! work of both ends (weighted by speed) + bytes / rate of the link
+//! ```
+//!
+//! from the table [`Cost::of`], which holds what `benches/picture.rs` measures; the least wins, and the client's order
+//! decides ties. An encoding that loses something must be [`LOSS_PENALTY`] times better than that, and is only
+//! considered where loss does not show: pictures, not small, not when only lossless was asked for.
+//!
+//! What comes out for a client that takes everything, at speed 50:
+//!
+//! | content | slow | from | fast | local |
+//! |---|---|---|---|---|
+//! | flat | PNG | 30 Mbit/s | rgb + LZ4 | rgb + LZ4 |
+//! | text | palette PNG | 230 Mbit/s | rgb + LZ4 | plain rgb |
+//! | mixed | PNG, WebP | 540 Mbit/s | rgb + LZ4 | plain rgb |
+//! | picture | JPEG, of the quality the link can carry | 800 Mbit/s | plain rgb | plain rgb |
+
+use super::classify::Content;
+use super::encode::How;
+use super::format::RgbFormats;
+use crate::types::{Encoding, Size};
+
+/// Regions up to this many pixels (64 by 64) are never lossy: nothing to gain, and small things are looked at closely.
+const SMALL: u64 = 4096;
+/// How many times cheaper a lossy picture must be than a perfect one (in tenths).
+const LOSS_PENALTY: u64 = 25;
+/// JPEG quality is lowered until the region takes at most this share of a second on the link (1/20 s).
+const PICTURES_PER_SECOND: u64 = 20;
+/// Above this quality JPEG keeps full colour, at two to three times the bytes and the work. That is only for clients
+/// that insist ([`Client::min_quality`]): what stays on the screen is sent again without loss anyway.
+const BEST_QUALITY: u8 = 84;
+/// What JPEG makes of photographs, the best quality first.
+const QUALITIES: [(u8, Cost); 6] = [
+    (95, Cost::new(550, 25_000)),
+    (BEST_QUALITY, Cost::new(220, 10_000)),
+    (75, Cost::new(170, 9000)),
+    (65, Cost::new(135, 8500)),
+    (50, Cost::new(105, 8000)),
+    (30, Cost::new(75, 7500)),
+];
+
+/// The rate of a link as the congestion control sees it, in bytes per second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkSpeed(pub u64);
+
+impl LinkSpeed {
+    /// A unix socket or loopback: 5 GB/s.
+    pub const LOCAL: Self = Self(5_000_000_000);
+
+    /// A link of `n` Mbit/s.
+    pub const fn mbit(n: u64) -> Self {
+        Self(n * 125_000)
+    }
+}
+
+/// What a client takes and asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The encodings it listed, in its order.
+    pub encodings: Vec<Encoding>,
+    /// The raw formats it listed.
+    pub rgb_formats: RgbFormats,
+    /// Whether it unpacks LZ4.
+    pub lz4: bool,
+    /// The least JPEG quality it wants, 1 to 100.
+    pub min_quality: u8,
+    /// The best JPEG quality worth sending, 1 to 100.
+    pub max_quality: u8,
+    /// 0 to 100: how much the work of coding counts against bytes; 50 is as measured.
+    pub speed: u8,
+    /// Nothing may be lost.
+    pub lossless_only: bool,
+}
+
+/// The encoding for a region of `content` and `size`; `None` when the client listed none we make. When only a lossy one
+/// is there, it is used at the best quality even where loss should not be.
+pub fn choose(content: Content, size: Size, link: LinkSpeed, client: &Client) -> Option<How> {
+    let may_lose = content.may_lose() && !client.lossless_only && size.area() > SMALL;
+    let listed = || {
+        client
+            .encodings
+            .iter()
+            .copied()
+            .filter(|&encoding| is_possible(encoding, client))
+    };
+    let candidates = listed().flat_map(|encoding| {
+        let lz4 = is_raw(encoding) && client.lz4;
+        [false, true]
+            .into_iter()
+            .filter(move |&packed| !packed || lz4)
+            .map(move |packed| (encoding, packed))
+    });
+    let quality = if may_lose {
+        jpeg_quality(size, link, client)
+    } else {
+        client.max_quality
+    };
+    let (encoding, lz4) = candidates
+        .filter(|&(encoding, _)| may_lose || encoding != Encoding::Jpeg)
+        .min_by_key(|&(encoding, lz4)| match encoding {
+            Encoding::Jpeg => time(Cost::jpeg(quality), link, client).saturating_mul(LOSS_PENALTY),
+            _ => time(Cost::of(encoding, lz4, content), link, client).saturating_mul(10),
+        })
+        .or_else(|| listed().next().map(|encoding| (encoding, false)))?;
+    Some(How {
+        encoding,
+        quality,
+        speed: client.speed,
+        rgb_formats: client.rgb_formats,
+        lz4,
+    })
+}
+
+/// True when we make `encoding` and the client's formats allow it.
+fn is_possible(encoding: Encoding, client: &Client) -> bool {
+    let formats = &client.rgb_formats;
+    match encoding {
+        Encoding::Rgb24 => {
+            formats.iter().next().is_none() || formats.iter().any(|format| format.bytes() == 3)
+        }
+        Encoding::Rgb32 => formats.iter().any(|format| format.bytes() == 4),
+        Encoding::Png | Encoding::PngP | Encoding::Jpeg | Encoding::Webp => true,
+        // Grey only: for clients that ask for it.
+        Encoding::PngL | Encoding::Scroll | Encoding::Mmap | Encoding::Void => false,
+    }
+}
+
+const fn is_raw(encoding: Encoding) -> bool {
+    matches!(encoding, Encoding::Rgb24 | Encoding::Rgb32)
+}
+
+/// Picoseconds a pixel until it is on the screen.
+fn time(cost: Cost, link: LinkSpeed, client: &Client) -> u64 {
+    let work = cost.work * u64::from(client.speed.clamp(10, 100)) / 50;
+    // Bytes for 1000 pixels times picoseconds for a byte, over 1000.
+    let wire = (cost.bytes * 1_000_000_000)
+        .checked_div(link.0)
+        .unwrap_or(u64::MAX / 100);
+    work + wire
+}
+
+/// The best quality the link can carry often enough, in the range the client wants.
+fn jpeg_quality(size: Size, link: LinkSpeed, client: &Client) -> u8 {
+    let budget = link.0 / PICTURES_PER_SECOND;
+    let fits = |cost: Cost| size.area().saturating_mul(cost.bytes) / 1000 <= budget;
+    let quality = QUALITIES
+        .iter()
+        .find(|(_, cost)| fits(*cost))
+        .map_or(1, |&(quality, _)| quality);
+    quality
+        .min(BEST_QUALITY)
+        .min(client.max_quality)
+        .max(client.min_quality)
+        .clamp(1, 100)
+}
+
+/// What coding 1000 pixels costs.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    /// Bytes on the wire for 1000 pixels.
+    bytes: u64,
+    /// Time both ends spend on one pixel, in picoseconds.
+    work: u64,
+}
+
+impl Cost {
+    const fn new(bytes: u64, work: u64) -> Self {
+        Self { bytes, work }
+    }
+
+    /// JPEG of a picture at `quality`.
+    fn jpeg(quality: u8) -> Self {
+        let [best, ..] = QUALITIES;
+        QUALITIES
+            .into_iter()
+            .rev()
+            .find(|&(least, _)| quality <= least)
+            .unwrap_or(best)
+            .1
+    }
+
+    /// The work is what `benches/picture.rs` measures on 1280x720, both ends ours, in picoseconds (a python client is
+    /// alike where C codecs do it). The bytes of flat ground are measured too; those of text and pictures are up to
+    /// three times what the drawn samples of the bench need, since real screens hold more.
+    const fn of(encoding: Encoding, lz4: bool, content: Content) -> Self {
+        // Flat, text and picture: bytes and work.
+        let (flat, text, picture) = match (encoding, lz4) {
+            (Encoding::Rgb24, false) => ((3000, 1100), (3000, 1100), (3000, 1100)),
+            (Encoding::Rgb24, true) => ((12, 1600), (270, 3000), (3000, 1700)),
+            (Encoding::Png | Encoding::PngP | Encoding::PngL, _) => ((1, 4600), (100, 8100), (1800, 17_000)),
+            (Encoding::Jpeg, _) => ((16, 8400), (400, 11_000), (220, 10_000)),
+            (Encoding::Webp, _) => ((1, 5600), (100, 10_000), (1700, 22_000)),
+            (_, false) => ((4000, 250), (4000, 250), (4000, 250)),
+            (_, true) => ((16, 250), (300, 1100), (3900, 300)),
+        };
+        let (bytes, work) = match content {
+            Content::Flat => flat,
+            Content::Text => text,
+            Content::Picture => picture,
+            Content::Mixed => ((text.0 + picture.0) / 2, (text.1 + picture.1) / 2),
+        };
+        Self::new(bytes, work)
+    }
+}

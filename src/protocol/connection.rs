@@ -1,0 +1,667 @@
+//! [`Connection`]: bytes in, events out; packets in, bytes out.
+
+use super::keepalive::Keepalive;
+use super::negotiate::{check_version, negotiate, network_capabilities};
+use super::reason;
+use crate::codec::{Coding, DecodeError, Decoder, Dialect, Encoder, Flags, Limits};
+use crate::packet::{Capabilities, Draw, Names, Packet, Side};
+use bytes::{Bytes, BytesMut};
+use compact_str::CompactString;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// What a connection is told when it is made.
+#[derive(Clone, Debug)]
+pub struct ConnectionConfig {
+    /// How long the peer may take to say hello (`endpoints.md` c.2: 20 s).
+    pub login_timeout: Duration,
+    /// Time between pings; `None` sends none of our own (peers' are still answered).
+    pub ping_interval: Option<Duration>,
+    /// How long a ping may go unanswered (`session.md` 3.2: 60 s).
+    pub ping_timeout: Duration,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        Self {
+            login_timeout: Duration::from_secs(20),
+            ping_interval: Some(Duration::from_secs(5)),
+            ping_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Which timer ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimedOut {
+    /// No hello in time.
+    Login,
+    /// No echo of our pings.
+    Ping,
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer said goodbye with this reason and these details.
+    Disconnected {
+        /// One of [`reason`].
+        reason: CompactString,
+        /// More words.
+        details: Vec<CompactString>,
+    },
+    /// The stream failed.
+    Io(String),
+    /// We said goodbye with this reason and these details.
+    Local {
+        /// One of [`reason`].
+        reason: &'static str,
+        /// More words.
+        details: String,
+    },
+    /// The peer closed the stream; nothing at all was received when `silent`.
+    PeerClosed {
+        /// True when not one byte came.
+        silent: bool,
+        /// True in the middle of a record.
+        truncated: bool,
+    },
+    /// The peer broke the protocol.
+    Protocol(String),
+    /// The peer refused before its hello, in plain text.
+    Refused(String),
+    /// The peer was silent for too long.
+    TimedOut(TimedOut),
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disconnected { reason, details } => {
+                f.write_str(reason)?;
+                details.iter().try_for_each(|d| write!(f, ", {d}"))
+            }
+            Self::Io(error) => write!(f, "connection lost: {error}"),
+            Self::Local { reason, details } if details.is_empty() => f.write_str(reason),
+            Self::Local { reason, details } => write!(f, "{reason}, {details}"),
+            Self::PeerClosed { truncated: true, .. } => {
+                f.write_str("connection lost in the middle of a packet")
+            }
+            Self::PeerClosed { .. } => f.write_str("connection closed by the other end"),
+            Self::Protocol(what) => write!(f, "{}: {what}", reason::PROTOCOL_ERROR),
+            Self::Refused(text) => f.write_str(text),
+            Self::TimedOut(TimedOut::Login) => f.write_str(reason::LOGIN_TIMEOUT),
+            Self::TimedOut(TimedOut::Ping) => f.write_str(reason::CLIENT_PING_TIMEOUT),
+        }
+    }
+}
+
+/// What a connection tells its owner.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The peer's hello. A server answers with [`Connection::accept`], [`Connection::answer`] or
+    /// [`Connection::close`]; a client is connected now.
+    Hello(Capabilities),
+    /// A packet of the session.
+    Packet(Packet),
+    /// The end; nothing follows.
+    Closed(CloseReason),
+}
+
+/// Counters of one connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Packets received.
+    pub packets_in: u64,
+    /// Bytes handed to the stream.
+    pub bytes_out: u64,
+    /// Packets encoded.
+    pub packets_out: u64,
+    /// Packets received by type.
+    pub received: BTreeMap<CompactString, u64>,
+    /// Packets encoded by type.
+    pub sent: BTreeMap<CompactString, u64>,
+}
+
+impl Stats {
+    /// Types counted one by one; a peer that invents more is counted in the totals only.
+    const MAX_TYPES: usize = 256;
+
+    fn count(types: &mut BTreeMap<CompactString, u64>, name: Option<&crate::codec::Value>) {
+        let Some(name) = name
+            .and_then(|v| v.as_bytes())
+            .and_then(|v| std::str::from_utf8(v).ok())
+        else {
+            return;
+        };
+        if let Some(count) = types.get_mut(name) {
+            *count += 1;
+        } else if types.len() < Self::MAX_TYPES && name.len() < 64 {
+            types.insert(name.into(), 1);
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Waiting for the peer's hello.
+    Hello,
+    /// Server: the hello is with our owner.
+    Deciding,
+    /// The session runs.
+    Established,
+    /// A goodbye is queued; nothing more is read.
+    Closing,
+    /// Over.
+    Closed,
+}
+
+/// One end of one connection.
+///
+/// The driver reads the stream into [`read_buf`](Self::read_buf) and calls [`received`](Self::received), takes
+/// events until there are none, writes what [`transmit`](Self::transmit) holds, and calls
+/// [`handle_timeout`](Self::handle_timeout) when [`deadline`](Self::deadline) passed.
+#[derive(Debug)]
+pub struct Connection {
+    side: Side,
+    dialect: Dialect,
+    state: State,
+    decoder: Decoder,
+    encoder: Encoder,
+    names: Names,
+    keepalive: Keepalive,
+    login_deadline: Option<Instant>,
+    /// A plain-text refusal being received (clients only).
+    refusal: Option<Vec<u8>>,
+    /// Packets not encoded yet: everything but pictures.
+    queue: VecDeque<Packet>,
+    /// Encoded and not yet taken by the stream.
+    out: VecDeque<Bytes>,
+    closed: Option<CloseReason>,
+    reported: bool,
+    /// The latency the peer measures itself, from its echoes.
+    peer_latency: super::Latencies,
+    peer_pings: bool,
+    stats: Stats,
+}
+
+impl Connection {
+    /// Encoded control bytes beyond which no more are encoded until the stream takes some.
+    const OUT_MARK: usize = 64 << 10;
+    /// Queued packets beyond which the peer is not read: it must take answers before it may ask for more.
+    const QUEUE_MARK: usize = 1024;
+    /// Longest plain-text refusal shown.
+    const REFUSAL_MAX: usize = 4096;
+
+    /// The server's end of a new connection.
+    pub fn server(config: &ConnectionConfig, now: Instant) -> Self {
+        Self::new(Side::Server, Dialect::G6, config, now)
+    }
+
+    /// The client's end of a new connection: opens in `dialect` with these capabilities (those of the wire are
+    /// added).
+    pub fn client(
+        config: &ConnectionConfig,
+        dialect: Dialect,
+        mut hello: Capabilities,
+        now: Instant,
+    ) -> Self {
+        let mut connection = Self::new(Side::Client, dialect, config, now);
+        network_capabilities(&mut hello, dialect);
+        connection.queue.push_back(Packet::Hello(hello));
+        connection
+    }
+
+    fn new(side: Side, dialect: Dialect, config: &ConnectionConfig, now: Instant) -> Self {
+        let coding = match dialect {
+            Dialect::G3 => Coding::Rencode,
+            Dialect::G6 => Coding::Rencodeplus,
+        };
+        Self {
+            side,
+            dialect,
+            state: State::Hello,
+            decoder: Decoder::new(Limits::before_hello()),
+            encoder: Encoder::new(coding),
+            names: Names::default(),
+            keepalive: Keepalive::new(config.ping_interval, config.ping_timeout, now),
+            login_deadline: Some(now + config.login_timeout),
+            refusal: None,
+            queue: VecDeque::new(),
+            out: VecDeque::new(),
+            closed: None,
+            reported: false,
+            peer_latency: super::Latencies::default(),
+            peer_pings: false,
+            stats: Stats::default(),
+        }
+    }
+
+    /// Where the driver reads into.
+    pub fn read_buf(&mut self) -> &mut BytesMut {
+        self.decoder.read_buf()
+    }
+
+    /// `n` bytes were read into [`read_buf`](Self::read_buf).
+    pub fn received(&mut self, n: usize) {
+        self.stats.bytes_in += n as u64;
+    }
+
+    /// The stream ended.
+    pub fn received_eof(&mut self) {
+        if let Some(text) = self.refusal.take() {
+            return self.end(CloseReason::Refused(refusal_text(&text)));
+        }
+        let silent = self.stats.bytes_in == 0;
+        self.end(CloseReason::PeerClosed {
+            silent,
+            truncated: !self.decoder.is_idle(),
+        });
+    }
+
+    /// The stream failed.
+    pub fn failed(&mut self, error: &std::io::Error) {
+        if self.refusal.is_some() {
+            return self.received_eof();
+        }
+        self.end(CloseReason::Io(error.to_string()));
+    }
+
+    /// Whether the driver should read: false when over, or while the peer does not take our answers.
+    pub fn wants_read(&self) -> bool {
+        !matches!(self.state, State::Closing | State::Closed) && self.queue.len() < Self::QUEUE_MARK
+    }
+
+    /// The next event, decoding no more than needed for it.
+    pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        loop {
+            if let Some(reason) = &self.closed {
+                let reason = reason.clone();
+                return (!std::mem::replace(&mut self.reported, true)).then_some(Event::Closed(reason));
+            }
+            if self.refusal.is_some() {
+                self.read_refusal();
+                if self.refusal.is_some() {
+                    return None;
+                }
+                continue;
+            }
+            if !self.wants_read() {
+                return None;
+            }
+            let raw = match self.decoder.poll() {
+                Ok(Some(raw)) => raw,
+                Ok(None) => return None,
+                Err(error) => {
+                    self.undecodable(error);
+                    continue;
+                }
+            };
+            self.stats.packets_in += 1;
+            Stats::count(&mut self.stats.received, raw.items.first());
+            match Packet::parse(raw.items, self.side.other()) {
+                Ok(packet) => {
+                    if let Some(event) = self.handle(packet, raw.flags, now) {
+                        return Some(event);
+                    }
+                }
+                Err(error) => self.protocol_error(error.to_string()),
+            }
+        }
+    }
+
+    fn handle(&mut self, packet: Packet, flags: Flags, now: Instant) -> Option<Event> {
+        match (self.state, packet) {
+            (_, Packet::Disconnect { reason, details }) => {
+                self.end(CloseReason::Disconnected { reason, details });
+                None
+            }
+            (State::Hello, Packet::Hello(caps)) => self.handle_hello(caps, flags, now),
+            // some answers come without a hello (`session.md` e: screenshot), challenges before it
+            (State::Hello, packet @ (Packet::Challenge { .. } | Packet::Screenshot { .. }))
+                if self.side == Side::Client =>
+            {
+                Some(Event::Packet(packet))
+            }
+            (State::Hello, _) => {
+                self.protocol_error("expected a hello packet".into());
+                None
+            }
+            (_, Packet::Ping { time, source }) => {
+                self.answer_ping(time, source);
+                None
+            }
+            (_, Packet::PingEcho { time, latency, .. }) => {
+                self.keepalive.echo(time, now);
+                if latency >= 0 {
+                    #[expect(clippy::cast_precision_loss, reason = "milliseconds far below 2^52")]
+                    self.peer_latency.add(latency.min(1 << 30) as f64);
+                }
+                None
+            }
+            (_, Packet::SetDeflate(level)) => {
+                if let Ok(level @ 0..=9) = u8::try_from(level) {
+                    self.compression_level(level);
+                }
+                // 3.1 clients expect it back (`session.md` 1.1)
+                (self.side == Side::Server).then(|| self.send(Packet::SetDeflate(level)));
+                None
+            }
+            (_, packet) => Some(Event::Packet(packet)),
+        }
+    }
+
+    fn handle_hello(&mut self, caps: Capabilities, flags: Flags, now: Instant) -> Option<Event> {
+        self.dialect = flags.dialect();
+        match negotiate(&caps, self.dialect, &mut self.encoder) {
+            Ok(names) => self.names = names,
+            // the answers to one-shot requests need not say which encodings their sender decodes
+            Err(_) if self.side == Side::Client => {}
+            Err(error) => {
+                self.close(reason::PROTOCOL_ERROR, error.to_string());
+                return None;
+            }
+        }
+        self.peer_pings = self.dialect == Dialect::G3
+            || caps.bool("ping").unwrap_or(false)
+            || caps.int("network.pings").is_some();
+        if self.side == Side::Client {
+            self.establish(now);
+        } else {
+            // requests for the version are answered whatever the peer's own is
+            let version_only =
+                caps.is("version_request") || caps.text("request").is_some_and(|r| r == "version");
+            if !version_only && let Err(error) = check_version(&caps, self.dialect) {
+                self.close(reason::VERSION_ERROR, error.to_string());
+                return None;
+            }
+            self.state = State::Deciding;
+        }
+        Some(Event::Hello(caps))
+    }
+
+    fn establish(&mut self, now: Instant) {
+        self.state = State::Established;
+        self.login_deadline = None;
+        self.decoder.set_limits(Limits::after_hello());
+        if self.peer_pings {
+            self.keepalive.start(now);
+        }
+    }
+
+    /// The peer asks for another compression level; which compressor stays as negotiated.
+    fn compression_level(&mut self, level: u8) {
+        if let Some((compressor, _)) = self.encoder.compression() {
+            self.encoder.set_compression(compressor, level);
+        }
+    }
+
+    fn answer_ping(&mut self, time: i64, source: CompactString) {
+        let latency = self.keepalive.latencies().last();
+        #[expect(clippy::cast_possible_truncation, reason = "milliseconds, saturating")]
+        let latency = latency.map_or(-1, |ms| ms as i64);
+        let load = [0; 3];
+        // an echo must not wait behind other answers
+        self.queue.push_front(Packet::PingEcho {
+            time,
+            load,
+            latency,
+            source,
+        });
+    }
+
+    fn undecodable(&mut self, error: DecodeError) {
+        match error {
+            DecodeError::NotXpra(text) if self.side == Side::Client => {
+                self.refusal = Some(text.to_vec());
+                self.decoder.read_buf().clear();
+            }
+            error if self.state == State::Hello && self.side == Side::Server => {
+                // before any hello a server can only answer in plain text (`wire.md` 1.9)
+                self.out.push_back(plain_refusal(&error));
+                self.finish(CloseReason::Protocol(error.to_string()));
+            }
+            error => self.protocol_error(error.to_string()),
+        }
+    }
+
+    fn read_refusal(&mut self) {
+        let more = self.decoder.read_buf().split();
+        let Some(text) = &mut self.refusal else { return };
+        let room = Self::REFUSAL_MAX.saturating_sub(text.len());
+        text.extend(more.iter().take(room));
+        if text.contains(&b'\n') || text.len() >= Self::REFUSAL_MAX {
+            let text = refusal_text(text);
+            self.refusal = None;
+            self.end(CloseReason::Refused(text));
+        }
+    }
+
+    fn protocol_error(&mut self, what: String) {
+        if self.state != State::Hello {
+            self.queue.push_back(Packet::Disconnect {
+                reason: reason::PROTOCOL_ERROR.into(),
+                details: vec![what.as_str().into()],
+            });
+        }
+        self.finish(CloseReason::Protocol(what));
+    }
+
+    /// Server: the hello is accepted; `hello` is the answer (capabilities of the wire are added).
+    pub fn accept(&mut self, mut hello: Capabilities, now: Instant) {
+        network_capabilities(&mut hello, self.dialect);
+        self.queue.push_back(Packet::Hello(hello));
+        self.establish(now);
+    }
+
+    /// Server: answers a one-shot request with this packet; the requester closes the connection.
+    pub fn answer(&mut self, packet: Packet) {
+        self.queue.push_back(packet);
+        self.state = State::Established;
+        self.decoder.set_limits(Limits::after_hello());
+    }
+
+    /// Queues a packet. Pictures go through [`send_draw`](Self::send_draw).
+    pub fn send(&mut self, packet: Packet) {
+        if !matches!(self.state, State::Closing | State::Closed) {
+            self.queue.push_back(packet);
+        }
+    }
+
+    /// Encodes a picture right now; call it only when [`wants_picture`](Self::wants_picture). Returns its bytes
+    /// on the wire.
+    pub fn send_draw(&mut self, draw: Draw) -> usize {
+        let more = draw.flush > 0;
+        self.encode(Packet::Draw(draw), more)
+    }
+
+    /// True when nothing else waits to be sent.
+    pub fn wants_picture(&self) -> bool {
+        self.state == State::Established && self.queue.is_empty() && self.out.is_empty()
+    }
+
+    /// Says goodbye: the reason is sent, then the stream should be closed.
+    pub fn close(&mut self, reason: &'static str, details: impl Into<String>) {
+        if matches!(self.state, State::Closing | State::Closed) {
+            return;
+        }
+        let details = details.into();
+        let words = if details.is_empty() {
+            Vec::new()
+        } else {
+            vec![CompactString::from(details.as_str())]
+        };
+        self.queue.push_back(Packet::Disconnect {
+            reason: reason.into(),
+            details: words,
+        });
+        self.finish(CloseReason::Local { reason, details });
+    }
+
+    /// Encodes queued packets and gives what to write. The driver takes what the stream accepted off the front
+    /// and calls [`transmitted`](Self::transmitted).
+    pub fn transmit(&mut self) -> &mut VecDeque<Bytes> {
+        let mut held: usize = self.out.iter().map(Bytes::len).sum();
+        while held < Self::OUT_MARK {
+            let Some(packet) = self.queue.pop_front() else {
+                break;
+            };
+            let more = !self.queue.is_empty();
+            held += self.encode(packet, more);
+        }
+        if self.state == State::Closing && self.queue.is_empty() && self.out.is_empty() {
+            self.state = State::Closed;
+        }
+        &mut self.out
+    }
+
+    fn encode(&mut self, packet: Packet, more: bool) -> usize {
+        let items = packet.into_items(&self.names);
+        match self.encoder.encode(&items, more, &mut self.out) {
+            Ok(n) => {
+                self.stats.packets_out += 1;
+                Stats::count(&mut self.stats.sent, items.first());
+                n
+            }
+            Err(error) => {
+                tracing::error!(%error, packet = ?items.first(), "a packet could not be encoded and is dropped");
+                0
+            }
+        }
+    }
+
+    /// What is encoded already, without encoding more.
+    pub fn transmit_queue(&mut self) -> &mut VecDeque<Bytes> {
+        &mut self.out
+    }
+
+    /// The stream took `n` bytes.
+    pub fn transmitted(&mut self, n: usize) {
+        self.stats.bytes_out += n as u64;
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Hello | State::Deciding => self.login_deadline,
+            State::Established => self.keepalive.deadline(),
+            State::Closing | State::Closed => None,
+        }
+    }
+
+    /// Sends what is due and ends what is overdue.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self.state {
+            State::Hello | State::Deciding if self.login_deadline.is_some_and(|at| now >= at) => {
+                if self.side == Side::Server {
+                    self.out
+                        .push_back(Bytes::from_static(b"disconnect: login timeout\n"));
+                }
+                self.finish(CloseReason::TimedOut(TimedOut::Login));
+            }
+            State::Established => {
+                if self.keepalive.expired(now) {
+                    self.queue.push_back(Packet::Disconnect {
+                        reason: reason::CLIENT_PING_TIMEOUT.into(),
+                        details: Vec::new(),
+                    });
+                    self.finish(CloseReason::TimedOut(TimedOut::Ping));
+                } else if let Some(stamp) = self.keepalive.due(now) {
+                    self.send(Packet::Ping {
+                        time: stamp,
+                        source: CompactString::default(),
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends at once: nothing more is sent.
+    fn end(&mut self, reason: CloseReason) {
+        self.queue.clear();
+        self.out.clear();
+        self.state = State::Closed;
+        self.closed.get_or_insert(reason);
+    }
+
+    /// Ends after what is queued has been sent.
+    fn finish(&mut self, reason: CloseReason) {
+        self.state = State::Closing;
+        self.closed.get_or_insert(reason);
+    }
+
+    /// True when nothing is left to read, write or wait for.
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// True once a goodbye is being sent or all is over.
+    pub fn is_ending(&self) -> bool {
+        matches!(self.state, State::Closing | State::Closed)
+    }
+
+    /// The dialect spoken.
+    pub const fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Counters so far.
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Our own pings and what they measured.
+    pub const fn keepalive(&self) -> &Keepalive {
+        &self.keepalive
+    }
+
+    /// The latency the peer measures, in milliseconds.
+    pub const fn peer_latency(&self) -> &super::Latencies {
+        &self.peer_latency
+    }
+
+    /// The packet encoding and compression level in use.
+    pub const fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+}
+
+impl Side {
+    /// The other end.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+fn refusal_text(text: &[u8]) -> String {
+    String::from_utf8_lossy(text)
+        .trim()
+        .chars()
+        .filter(|c| !c.is_control())
+        .collect()
+}
+
+fn plain_refusal(error: &DecodeError) -> Bytes {
+    match error {
+        DecodeError::NotXpra(text) if is_http(text) => Bytes::from_static(
+            b"HTTP/1.1 400 Bad request syntax or unsupported method\r\nContent-Type: text/html\r\n\
+              Connection: close\r\n\r\n<html><head><title>400 Bad Request</title></head>\
+              <body>This is an xpra port: HTTP is not enabled here.</body></html>\n",
+        ),
+        error => Bytes::from(format!("disconnect: connection failed, {error}\n")),
+    }
+}
+
+fn is_http(text: &[u8]) -> bool {
+    [&b"GET "[..], b"POST ", b"HEAD ", b"PUT ", b"OPTIONS "]
+        .iter()
+        .any(|method| text.starts_with(method))
+}

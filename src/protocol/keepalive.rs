@@ -1,0 +1,162 @@
+//! Pings: when to send one, what their echoes say, and when silence means the peer is gone (`wire.md` 6).
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// The newest latency samples, in milliseconds.
+#[derive(Clone, Debug, Default)]
+pub struct Latencies {
+    samples: VecDeque<f64>,
+    smallest: Option<f64>,
+}
+
+impl Latencies {
+    /// How many samples are kept.
+    pub const KEPT: usize = 500;
+
+    /// Adds a sample in milliseconds.
+    pub fn add(&mut self, milliseconds: f64) {
+        if self.samples.len() == Self::KEPT {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(milliseconds);
+        self.smallest = Some(self.smallest.map_or(milliseconds, |v| v.min(milliseconds)));
+    }
+
+    /// The kept samples, oldest first.
+    pub fn samples(&self) -> impl ExactSizeIterator<Item = f64> + '_ {
+        self.samples.iter().copied()
+    }
+
+    /// The newest sample.
+    pub fn last(&self) -> Option<f64> {
+        self.samples.back().copied()
+    }
+
+    /// The smallest ever, also when it is no longer kept.
+    pub const fn smallest(&self) -> Option<f64> {
+        self.smallest
+    }
+}
+
+/// The ping clock of one connection.
+#[derive(Debug)]
+pub struct Keepalive {
+    epoch: Instant,
+    interval: Option<Duration>,
+    timeout: Duration,
+    next: Option<Instant>,
+    /// Pings without an echo yet: time stamp sent, when.
+    waiting: VecDeque<(i64, Instant)>,
+    latencies: Latencies,
+    last_echo: Option<Instant>,
+}
+
+impl Keepalive {
+    /// Pings that may be unanswered before older ones are forgotten.
+    const MAX_WAITING: usize = 64;
+
+    /// A clock that sends nothing until [started](Self::start).
+    pub fn new(interval: Option<Duration>, timeout: Duration, now: Instant) -> Self {
+        Self {
+            epoch: now,
+            interval,
+            timeout,
+            next: None,
+            waiting: VecDeque::new(),
+            latencies: Latencies::default(),
+            last_echo: None,
+        }
+    }
+
+    /// Starts pinging.
+    pub fn start(&mut self, now: Instant) {
+        self.next = self.interval.map(|interval| now + interval);
+    }
+
+    /// Milliseconds since the connection began: the time stamp of a ping.
+    pub fn stamp(&self, now: Instant) -> i64 {
+        i64::try_from(now.saturating_duration_since(self.epoch).as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// When [`due`](Self::due) or [`expired`](Self::expired) will have something to say.
+    pub fn deadline(&self) -> Option<Instant> {
+        let oldest = self.waiting.front().map(|(_, at)| *at + self.timeout);
+        match (self.next, oldest) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// The time stamp of the ping to send now, if one is due.
+    pub fn due(&mut self, now: Instant) -> Option<i64> {
+        let interval = self.interval?;
+        if self.next.is_none_or(|next| now < next) {
+            return None;
+        }
+        self.next = Some(now + interval);
+        Some(self.sent(now))
+    }
+
+    /// Notes a ping sent out of turn and gives its time stamp.
+    pub fn sent(&mut self, now: Instant) -> i64 {
+        let stamp = self.stamp(now);
+        if self.waiting.len() == Self::MAX_WAITING {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back((stamp, now));
+        stamp
+    }
+
+    /// True when a ping went unanswered for the whole timeout.
+    pub fn expired(&self, now: Instant) -> bool {
+        self.waiting
+            .front()
+            .is_some_and(|(_, at)| now.saturating_duration_since(*at) >= self.timeout)
+    }
+
+    /// An echo of the ping with that time stamp came.
+    pub fn echo(&mut self, stamp: i64, now: Instant) {
+        let Some(index) = self.waiting.iter().position(|(sent, _)| *sent == stamp) else {
+            return;
+        };
+        if let Some((_, at)) = self.waiting.drain(..=index).next_back() {
+            self.latencies
+                .add(now.saturating_duration_since(at).as_secs_f64() * 1e3);
+            self.last_echo = Some(now);
+        }
+    }
+
+    /// Round trips measured, in milliseconds.
+    pub const fn latencies(&self) -> &Latencies {
+        &self.latencies
+    }
+
+    /// When the last echo came.
+    pub const fn last_echo(&self) -> Option<Instant> {
+        self.last_echo
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pings_are_due_answered_and_expire() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut pings = Keepalive::new(Some(5 * second), 60 * second, now);
+        assert_eq!(pings.deadline(), None);
+        pings.start(now);
+        assert_eq!(pings.due(now + 4 * second), None);
+        assert_eq!(pings.due(now + 5 * second), Some(5000));
+        pings.echo(4999, now + 6 * second);
+        assert_eq!(pings.latencies().last(), None);
+        pings.echo(5000, now + 6 * second);
+        assert_eq!(pings.latencies().last(), Some(1000.0));
+        assert!(!pings.expired(now + 500 * second));
+        assert_eq!(pings.due(now + 10 * second), Some(10000));
+        assert!(pings.expired(now + 70 * second));
+    }
+}
