@@ -9,12 +9,13 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use rustix::fs::{Access, AtFlags, CWD, Mode, Timespec, Timestamps, UTIME_NOW, access, fchmod, utimensat};
 use socket2::{Domain, SockAddr, Type};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::accounts::{group_id, in_group};
 use super::error::ListenError;
@@ -181,7 +182,7 @@ fn create_directory(spot: &Spot, group: &str) -> io::Result<()> {
 
 /// Removes the files in the way, once it is certain that no server answers there (`endpoints.md` b.5).
 async fn make_room(spots: &[Spot], options: &ListenOptions) -> Result<(), ListenError> {
-    let deadline = Instant::now() + options.probe_timeout;
+    let mut patience = pin!(sleep(options.probe_timeout));
     let mut waiting: Vec<&Path> = spots
         .iter()
         .map(|spot| spot.path.as_path())
@@ -208,11 +209,13 @@ async fn make_room(spots: &[Spot], options: &ListenOptions) -> Result<(), Listen
             }
         }
         waiting = unknown;
-        if Instant::now() >= deadline {
+        if waiting.is_empty() {
             break;
         }
-        if !waiting.is_empty() {
-            sleep(PROBE_PAUSE).await;
+        tokio::select! {
+            biased;
+            () = &mut patience => break,
+            () = sleep(PROBE_PAUSE) => {}
         }
     }
     for path in found {
