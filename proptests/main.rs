@@ -1,1 +1,6 @@
-//! placeholder
+//! Properties that hold for every input; a failing one is kept beside its source.
+
+#![expect(clippy::unwrap_used, reason = "a test target: a panic is a failed test")]
+
+mod codec;
+mod strategies;

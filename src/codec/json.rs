@@ -104,17 +104,27 @@ fn unique(pairs: &[(Value, Value)]) -> Vec<Json> {
     items
 }
 
-/// The float as Python writes it; only for the reader, the bits are what counts.
+/// The float as Python writes it: the shortest digits that give it back, the even ones of two that are as near.
 pub(super) fn repr(value: f64) -> String {
-    let text = format!("{value:?}").replace("NaN", "nan");
-    match text.split_once('e') {
-        Some((mantissa, exponent)) => {
-            let mantissa = mantissa.strip_suffix(".0").unwrap_or(mantissa);
-            let (sign, digits) = exponent
-                .strip_prefix('-')
-                .map_or(('+', exponent), |digits| ('-', digits));
-            format!("{mantissa}e{sign}{digits:0>2}")
-        }
-        None => text,
+    let shortest = format!("{value:e}");
+    let Some((mantissa, exponent)) = shortest.split_once('e') else {
+        return shortest.replace("NaN", "nan");
+    };
+    let exponent = exponent.parse().unwrap_or(0_i32);
+    let places = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let exact = format!("{value:.places$e}");
+    let nearest = if exact.parse() == Ok(value) {
+        &exact
+    } else {
+        &shortest
+    };
+    if (-4..16).contains(&exponent) {
+        let places = i32::try_from(places).unwrap_or(0) - exponent;
+        let places = usize::try_from(places).unwrap_or(0).max(1);
+        return nearest
+            .parse()
+            .map_or_else(|_| String::new(), |value: f64| format!("{value:.places$}"));
     }
+    let mantissa = nearest.split_once('e').map_or(mantissa, |(mantissa, _)| mantissa);
+    format!("{mantissa}e{exponent:+03}")
 }

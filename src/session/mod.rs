@@ -5,9 +5,12 @@ mod dial;
 mod driver;
 mod mailbox;
 mod painter;
+mod request;
 pub mod screen;
+pub mod server;
 
 pub use dial::dial;
 pub use driver::{Handler, drive, now};
 pub use mailbox::{Disconnected, Mailbox, Outbox, mailbox};
 pub use painter::{Painter, Piece};
+pub use request::{Answer, Request, RequestError, ask};

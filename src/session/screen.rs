@@ -55,17 +55,17 @@ pub enum ScreenCommand {
         takes: picture::Client,
     },
     /// Input from a client.
-    Input(Input),
-    /// The keyboard of the client that types.
-    Keymap(Box<Keymap>),
+    Input(ClientId, Input),
+    /// A client's keyboard, applied while that client types.
+    Keymap(ClientId, Box<Keymap>),
     /// Make the screen this large, if it can be.
     Resize(Size),
     /// A PNG file of the whole screen.
     Screenshot(oneshot::Sender<Result<(Size, bytes::Bytes), String>>),
-    /// A client's selection has a new owner.
-    ClipboardClaim(Selection),
-    /// Read the local selection.
-    ClipboardRead(u64, Selection),
+    /// A selection has a new owner on a client's side.
+    ClipboardClaim(ClientId, Selection),
+    /// Read the local selection for a client, who numbers its requests below 2^32.
+    ClipboardRead(ClientId, u32, Selection),
     /// The text a local program waits for.
     ClipboardGive(u64, Option<String>),
 }
@@ -119,6 +119,9 @@ pub fn start(screen: Box<dyn Screen>) -> std::io::Result<(Outbox<ScreenCommand>,
         clients: BTreeMap::new(),
         events: Vec::new(),
         encoder: picture::Encoder::new(),
+        keymaps: BTreeMap::new(),
+        driver: None,
+        claimed: BTreeMap::new(),
     };
     std::thread::Builder::new()
         .name("screen".into())
@@ -138,6 +141,11 @@ struct Worker {
     clients: BTreeMap<ClientId, Client>,
     events: Vec<ScreenEvent>,
     encoder: picture::Encoder,
+    keymaps: BTreeMap<ClientId, Box<Keymap>>,
+    /// The client that sent input last.
+    driver: Option<ClientId>,
+    /// Which client each selection was claimed for.
+    claimed: BTreeMap<Selection, ClientId>,
 }
 
 impl Worker {
@@ -202,8 +210,43 @@ impl Worker {
                     duration,
                 });
             }
-            ScreenEvent::Clipboard(event) => self.tell(&ScreenMessage::Clipboard(event)),
+            ScreenEvent::Clipboard(event) => self.clipboard(event),
         }
+    }
+
+    /// Sends a clipboard event to the client it concerns, and news of ownership to all.
+    fn clipboard(&self, event: ClipboardEvent) {
+        let (client, event) = match event {
+            ClipboardEvent::Owned(_) => return self.tell(&ScreenMessage::Clipboard(event)),
+            ClipboardEvent::Wanted { selection, .. } => (self.claimed.get(&selection).copied(), event),
+            ClipboardEvent::Text {
+                request,
+                selection,
+                text,
+            } => {
+                let event = ClipboardEvent::Text {
+                    request: request & 0xffff_ffff,
+                    selection,
+                    text,
+                };
+                (Some(ClientId(request >> 32)), event)
+            }
+        };
+        if let Some(client) = client.and_then(|id| self.clients.get(&id)) {
+            let _gone = client.sink.send(ScreenMessage::Clipboard(event));
+        }
+    }
+
+    /// Makes `client` the one whose keyboard is in force.
+    fn drive(&mut self, client: ClientId) -> Result<(), DisplayError> {
+        if self.driver != Some(client) {
+            self.driver = Some(client);
+            soft(self.screen.input(&Input::ReleaseAll))?;
+            if let Some(keymap) = self.keymaps.get(&client) {
+                soft(self.screen.set_keymap(keymap))?;
+            }
+        }
+        Ok(())
     }
 
     fn tell(&self, message: &ScreenMessage) {
@@ -237,7 +280,10 @@ impl Worker {
             }
             ScreenCommand::Detach(client) => {
                 self.clients.remove(&client);
-                if self.clients.is_empty() {
+                self.keymaps.remove(&client);
+                self.claimed.retain(|_, owner| *owner != client);
+                if self.driver == Some(client) {
+                    self.driver = None;
                     soft(self.screen.input(&Input::ReleaseAll))?;
                 }
             }
@@ -257,11 +303,15 @@ impl Worker {
                     client.painter.set_takes(takes);
                 }
             }
-            ScreenCommand::Input(input) => {
+            ScreenCommand::Input(client, input) => {
+                self.drive(client)?;
                 soft(self.screen.input(&input))?;
             }
-            ScreenCommand::Keymap(keymap) => {
-                soft(self.screen.set_keymap(&keymap))?;
+            ScreenCommand::Keymap(client, keymap) => {
+                self.keymaps.insert(client, keymap);
+                if self.driver == Some(client) {
+                    self.driver = None;
+                }
             }
             ScreenCommand::Resize(size) => {
                 let before = self.screen.size();
@@ -273,8 +323,13 @@ impl Worker {
             ScreenCommand::Screenshot(reply) => {
                 let _gone = reply.send(self.screenshot());
             }
-            ScreenCommand::ClipboardClaim(selection) => self.screen.claim(selection),
-            ScreenCommand::ClipboardRead(request, selection) => self.screen.read(request, selection),
+            ScreenCommand::ClipboardClaim(client, selection) => {
+                self.claimed.insert(selection, client);
+                self.screen.claim(selection);
+            }
+            ScreenCommand::ClipboardRead(client, request, selection) => {
+                self.screen.read(client.0 << 32 | u64::from(request), selection);
+            }
             ScreenCommand::ClipboardGive(request, text) => self.screen.give(request, text.as_deref()),
         }
         Ok(())
@@ -332,10 +387,6 @@ fn soft<T>(result: Result<T, DisplayError>) -> Result<Option<T>, DisplayError> {
 }
 
 /// The time outside tokio's reach: display threads are real threads.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the screen thread's own clock; decisions take it as an argument"
-)]
 fn clock() -> Instant {
     Instant::now()
 }

@@ -48,7 +48,8 @@ pub(super) fn float(text: &str) -> Option<f64> {
     let (negative, body) = sign(text);
     let magnitude = match body {
         ".inf" | ".Inf" | ".INF" => f64::INFINITY,
-        ".nan" | ".NaN" | ".NAN" if body.len() == text.len() => f64::NAN,
+        // The reference's is the negative one.
+        ".nan" | ".NaN" | ".NAN" if body.len() == text.len() => -f64::NAN,
         _ => {
             let (mantissa, exponent) = body.find(['e', 'E']).map_or((body, ""), |at| body.split_at(at));
             let (whole, fraction) = mantissa.split_once('.')?;
@@ -103,13 +104,14 @@ pub(super) fn int(text: &str) -> Result<Value, ValueError> {
 
 fn is_int(text: &str) -> bool {
     let (_, body) = sign(text);
-    let all = |digits: &str, accept: fn(u8) -> bool| !digits.is_empty() && digits.bytes().all(accept);
+    let all =
+        |digits: &[u8], accept: fn(u8) -> bool| !digits.is_empty() && digits.iter().copied().all(accept);
     match body.as_bytes() {
-        [b'0', b'b', ..] => all(&body[2..], |byte| matches!(byte, b'0' | b'1' | b'_')),
-        [b'0', b'x', ..] => all(&body[2..], |byte| byte.is_ascii_hexdigit() || byte == b'_'),
+        [b'0', b'b', digits @ ..] => all(digits, |byte| matches!(byte, b'0' | b'1' | b'_')),
+        [b'0', b'x', digits @ ..] => all(digits, |byte| byte.is_ascii_hexdigit() || byte == b'_'),
         [b'0'] => true,
-        [b'0', ..] => all(&body[1..], |byte| matches!(byte, b'0'..=b'7' | b'_')),
-        [b'1'..=b'9', ..] => all(body, is_digit_or_blank) || sexagesimal(body).is_some(),
+        [b'0', digits @ ..] => all(digits, |byte| matches!(byte, b'0'..=b'7' | b'_')),
+        digits @ [b'1'..=b'9', ..] => all(digits, is_digit_or_blank) || sexagesimal(body).is_some(),
         _ => false,
     }
 }

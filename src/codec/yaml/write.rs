@@ -148,7 +148,7 @@ impl<'a> Writer<'a> {
     fn text(&mut self, text: &str, indent: Option<usize>, place: Place) {
         let form = Form::of(text);
         let one_line = place == Place::SimpleKey;
-        let multiline = text.contains('\n');
+        let multiline = is_multiline(text);
         if form.plain && schema::is_text(text) && !(one_line && (multiline || text.is_empty())) {
             self.plain(text, indent, place);
         } else if form.single_quoted && !(one_line && multiline) {
@@ -223,8 +223,10 @@ impl<'a> Writer<'a> {
                 self.put(escaped);
             }
             let inside = 0 < at && at < last;
-            let place = character == ' ' || escaped.is_some();
-            if fold && inside && place && self.column + run.len() > WIDTH {
+            let place = character == ' ' || run.is_empty();
+            // The reference takes the column before an escape's last character.
+            let column = self.column + run.len() - usize::from(escaped.is_some());
+            if fold && inside && place && column > WIDTH {
                 self.put(&std::mem::take(&mut run));
                 self.put("\\");
                 self.new_line(indent);
@@ -327,7 +329,7 @@ fn is_simple_key(key: &Value) -> bool {
         Value::Bytes(_) => return false,
         Value::List(items) => return items.is_empty(),
         Value::Map(pairs) => return pairs.is_empty(),
-        Value::Text(text) if text.is_empty() || text.contains('\n') => return false,
+        Value::Text(text) if text.is_empty() || is_multiline(text) => return false,
         Value::Text(text) => "!!str".len() + text.chars().count(),
         scalar => "!!float".len() + plain_form(scalar).len(),
     };
@@ -395,6 +397,11 @@ impl Form {
             && !has_indicator(text);
         Self { plain, single_quoted }
     }
+}
+
+/// True when `text` has what YAML takes for the end of a line.
+fn is_multiline(text: &str) -> bool {
+    text.contains(['\n', '\u{85}', '\u{2028}', '\u{2029}'])
 }
 
 /// True when something in `text` would mean more than text.

@@ -87,10 +87,10 @@ impl X11Clipboard {
             .map_err(request_failed)?
             .is_none()
         {
-            return Err(DisplayError::Unsupported {
-                display: String::new(),
-                missing: xfixes::X11_EXTENSION_NAME.to_owned(),
-            });
+            return Err(DisplayError::Request(format!(
+                "no {}",
+                xfixes::X11_EXTENSION_NAME
+            )));
         }
         Self::open(conn, root).map_err(request_failed)
     }

@@ -2,12 +2,13 @@
 //!
 //! * `window`: one window; `surface`: its picture in memory shared with the server.
 //! * `hints`: what it tells the window manager.
-//! * `events`: what the user and the window manager did to it; `keyboard`: which key that was.
+//! * `events`: what happened to it; `input`: keyboard, pointer and focus; `keyboard`: what the keys mean.
 //! * `cursor`: the server's cursor shapes.
 
 mod cursor;
 mod events;
 mod hints;
+mod input;
 mod keyboard;
 mod surface;
 #[cfg(test)]
@@ -15,8 +16,8 @@ mod tests;
 mod window;
 
 use self::cursor::Cursors;
-use self::events::Input;
 use self::hints::Hints;
+use self::input::Input;
 use self::keyboard::Keyboard;
 use self::surface::Surface;
 use self::window::{ClientWindow, Look, Params};
@@ -121,6 +122,7 @@ impl X11Windows {
         let resources = x11rb::resource_manager::new_from_default(&conn)?;
         let cursors = Cursors::new(&conn, &screen, number, &resources)?;
         if conn.extension_information(randr::X11_EXTENSION_NAME)?.is_some() {
+            conn.randr_query_version(1, 2)?.reply()?;
             conn.randr_select_input(root, NotifyMask::SCREEN_CHANGE)?;
         }
         let root_events = ChangeWindowAttributesAux::new().event_mask(EventMask::PROPERTY_CHANGE);

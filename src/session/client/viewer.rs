@@ -358,6 +358,7 @@ impl Viewer {
                 self.send(Packet::Pointer(PointerState {
                     id: window.0,
                     position,
+                    relative: None,
                     modifiers,
                     buttons,
                 }));
@@ -375,6 +376,7 @@ impl Viewer {
                 let pointer = PointerState {
                     id: window.0,
                     position,
+                    relative: None,
                     modifiers,
                     buttons,
                 };

@@ -1,80 +1,51 @@
 //! From X11 events to [`WindowEvent`]s.
 
 use super::X11Windows;
-use super::keyboard::{Keyboard, modifiers};
+use super::input::point;
 use crate::display::WindowEvent;
 use crate::types::{Point, Rect, Size, WindowId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 use x11rb::connection::Connection as _;
 use x11rb::errors::{ConnectionError, ReplyOrIdError};
 use x11rb::protocol::Event;
 use x11rb::protocol::xproto::{
-    AtomEnum, ButtonPressEvent, ChangeWindowAttributesAux, ClientMessageEvent, ConfigureNotifyEvent,
-    ConfigureWindowAux, ConnectionExt as _, EventMask, ExposeEvent, FocusInEvent, InputFocus, KeyPressEvent,
-    Mapping, MotionNotifyEvent, NotifyDetail, NotifyMode, StackMode, Timestamp, Window,
+    AtomEnum, ChangeWindowAttributesAux, ClientMessageEvent, ConfigureNotifyEvent, ConnectionExt as _,
+    EventMask, ExposeEvent, Mapping, NotifyMode, Window,
 };
 
 /// Events looked at before the caller gets a turn.
 const MAX_EVENTS: usize = 4096;
 
-/// What we remember of keyboard and pointer between events.
-#[derive(Debug, Default)]
-pub(super) struct Input {
-    focus: Option<WindowId>,
-    told_focus: Option<WindowId>,
-    buttons: BTreeSet<u8>,
-    /// The keys may mean something else than we know.
-    keyboard_changed: bool,
-}
-
-impl Input {
-    /// A window is gone.
-    pub(super) fn forget(&mut self, id: WindowId) {
-        if self.focus == Some(id) {
-            self.focus = None;
-        }
-    }
-
-    /// The held buttons, given the state of an event (it knows the first five, also when a release escaped us).
-    fn held(&mut self, state: u16) -> Vec<u8> {
-        const FIRST: u32 = 8;
-        self.buttons
-            .retain(|button| *button > 5 || state & (1 << (FIRST + u32::from(*button) - 1)) != 0);
-        self.buttons.iter().copied().collect()
-    }
-}
-
 /// The events of one call of `wait`. Of movements only the newest of each window is kept, but none is moved across
 /// a key or a button.
-struct Batch<'a> {
+pub(super) struct Batch<'a> {
     events: &'a mut Vec<WindowEvent>,
     /// Nothing before this index may be replaced.
     fence: usize,
 }
 
 impl Batch<'_> {
-    fn push(&mut self, event: WindowEvent) {
+    pub(super) fn push(&mut self, event: WindowEvent) {
         self.events.push(event);
     }
 
     /// Adds a key or a button.
-    fn push_input(&mut self, event: WindowEvent) {
+    pub(super) fn push_input(&mut self, event: WindowEvent) {
         self.events.push(event);
         self.fence = self.events.len();
     }
 
     /// Adds a movement or a place.
-    fn push_newest(&mut self, event: WindowEvent) {
-        let recent = self.events.iter().enumerate().skip(self.fence);
-        let older = recent
-            .filter(|(_, old)| supersedes(&event, old))
-            .map(|(index, _)| index)
-            .next();
-        if let Some(index) = older {
-            self.events.remove(index);
+    pub(super) fn push_newest(&mut self, event: WindowEvent) {
+        let older = self
+            .events
+            .iter()
+            .skip(self.fence)
+            .position(|old| supersedes(&event, old));
+        if let Some(older) = older {
+            self.events.remove(self.fence + older);
         }
         self.events.push(event);
     }
@@ -98,29 +69,28 @@ impl X11Windows {
     ) -> Result<(), ReplyOrIdError> {
         let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let before = events.len();
+        let mut woken = false;
         loop {
             self.collect(events)?;
             self.conn.flush()?;
             let now = Instant::now();
-            if events.len() > before || end.is_some_and(|end| end <= now) {
+            if woken || events.len() > before || end.is_some_and(|end| end <= now) {
                 return Ok(());
             }
             let until = [end, self.clipboard.deadline()].into_iter().flatten().min();
             let timeout =
                 until.and_then(|until| Timespec::try_from(until.saturating_duration_since(now)).ok());
-            let display = self.conn.stream();
+            let display = self.conn.stream().as_fd();
             let mut fds = [
                 PollFd::new(&wake, PollFlags::IN),
-                PollFd::from_borrowed_fd(display.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(display, PollFlags::IN),
             ];
             match poll(&mut fds, timeout.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(ConnectionError::IoError(error.into()).into()),
             }
             let [wake, _] = fds;
-            if !wake.revents().is_empty() {
-                return self.collect(events);
-            }
+            woken = !wake.revents().is_empty();
         }
     }
 
@@ -225,16 +195,18 @@ impl X11Windows {
             Event::KeyRelease(event) => self.key(event, false, batch)?,
             Event::ButtonPress(event) => self.button(event, true, batch)?,
             Event::ButtonRelease(event) => self.button(event, false, batch)?,
-            Event::MotionNotify(event) => self.motion(event, batch),
+            Event::MotionNotify(event) => {
+                let (at, root) = (
+                    point(event.event_x, event.event_y),
+                    point(event.root_x, event.root_y),
+                );
+                self.moved(event.event, at, root, event.state.into(), batch);
+            }
             Event::EnterNotify(event) if event.mode == NotifyMode::NORMAL => {
-                let at = Point {
-                    x: event.event_x.into(),
-                    y: event.event_y.into(),
-                };
-                let root = Point {
-                    x: event.root_x.into(),
-                    y: event.root_y.into(),
-                };
+                let (at, root) = (
+                    point(event.event_x, event.event_y),
+                    point(event.root_x, event.root_y),
+                );
                 self.moved(event.event, at, root, event.state.into(), batch);
             }
             Event::ClientMessage(event) => self.message(event, batch)?,
@@ -306,6 +278,9 @@ impl X11Windows {
         let Some((id, window)) = self.window_mut(event.window) else {
             return Ok(());
         };
+        if window.outdated(event.sequence) {
+            return Ok(());
+        }
         let size = Size::new(event.width.into(), event.height.into());
         let mut rect = Rect::new(event.x.into(), event.y.into(), size.w, size.h);
         // ICCCM 4.1.5: only what the manager sends itself is in root coordinates.
@@ -324,116 +299,6 @@ impl X11Windows {
             batch.push_newest(WindowEvent::Configured(id, rect));
         }
         Ok(())
-    }
-
-    fn focus_in(&mut self, event: &FocusInEvent) {
-        let grab = [NotifyMode::GRAB, NotifyMode::UNGRAB].contains(&event.mode);
-        if !grab && event.detail != NotifyDetail::POINTER {
-            self.input.focus = self.ids.get(&event.event).copied();
-        }
-    }
-
-    fn focus_out(&mut self, event: &FocusInEvent) {
-        let grab = [NotifyMode::GRAB, NotifyMode::UNGRAB].contains(&event.mode);
-        let stays = [NotifyDetail::POINTER, NotifyDetail::INFERIOR].contains(&event.detail);
-        if !grab && !stays && self.ids.get(&event.event).copied() == self.input.focus {
-            self.input.focus = None;
-        }
-    }
-
-    /// Told late, so that the focus going from one of our windows to another is not told as lost.
-    fn tell_focus(&mut self, batch: &mut Batch<'_>) {
-        if self.input.focus != self.input.told_focus {
-            self.input.told_focus = self.input.focus;
-            batch.push(WindowEvent::Focus(self.input.focus));
-        }
-    }
-
-    fn key(
-        &mut self,
-        event: &KeyPressEvent,
-        pressed: bool,
-        batch: &mut Batch<'_>,
-    ) -> Result<(), ReplyOrIdError> {
-        let Some(window) = self.ids.get(&event.event).copied() else {
-            return Ok(());
-        };
-        self.tell_focus(batch);
-        self.reload_keyboard(batch)?;
-        let state = event.state.into();
-        let key = self.keyboard.key(event.detail, state);
-        batch.push_input(WindowEvent::Key {
-            window,
-            key,
-            pressed,
-            modifiers: modifiers(state),
-        });
-        Ok(())
-    }
-
-    fn button(
-        &mut self,
-        event: &ButtonPressEvent,
-        pressed: bool,
-        batch: &mut Batch<'_>,
-    ) -> Result<(), ReplyOrIdError> {
-        let Some(window) = self.ids.get(&event.event).copied() else {
-            return Ok(());
-        };
-        let unfocused = self.input.focus != Some(window);
-        if pressed && unfocused && self.manager.is_none() {
-            self.click_to_focus(window, event.time)?;
-        }
-        let state = event.state.into();
-        let button = event.detail;
-        self.input.held(state);
-        if pressed {
-            self.input.buttons.insert(button);
-        } else {
-            self.input.buttons.remove(&button);
-        }
-        batch.push_input(WindowEvent::Button {
-            window,
-            button,
-            pressed,
-            position: Point {
-                x: event.event_x.into(),
-                y: event.event_y.into(),
-            },
-            root: Point {
-                x: event.root_x.into(),
-                y: event.root_y.into(),
-            },
-            modifiers: modifiers(state),
-            buttons: self.input.buttons.iter().copied().collect(),
-        });
-        Ok(())
-    }
-
-    fn motion(&mut self, event: &MotionNotifyEvent, batch: &mut Batch<'_>) {
-        let at = Point {
-            x: event.event_x.into(),
-            y: event.event_y.into(),
-        };
-        let root = Point {
-            x: event.root_x.into(),
-            y: event.root_y.into(),
-        };
-        self.moved(event.event, at, root, event.state.into(), batch);
-    }
-
-    fn moved(&mut self, xid: Window, position: Point, root: Point, state: u16, batch: &mut Batch<'_>) {
-        if let Some(window) = self.ids.get(&xid).copied() {
-            let buttons = self.input.held(state);
-            let modifiers = modifiers(state);
-            batch.push_newest(WindowEvent::Motion {
-                window,
-                position,
-                root,
-                modifiers,
-                buttons,
-            });
-        }
     }
 
     fn message(&mut self, event: &ClientMessageEvent, batch: &mut Batch<'_>) -> Result<(), ReplyOrIdError> {
@@ -461,34 +326,6 @@ impl X11Windows {
             self.screen_size = size;
             batch.push(WindowEvent::ScreenResized(size));
         }
-        Ok(())
-    }
-
-    fn reload_keyboard(&mut self, batch: &mut Batch<'_>) -> Result<(), ReplyOrIdError> {
-        if !std::mem::take(&mut self.input.keyboard_changed) {
-            return Ok(());
-        }
-        let keyboard = Keyboard::load(&self.conn, self.root)?;
-        if keyboard.keymap() != self.keyboard.keymap() {
-            batch.push(WindowEvent::KeymapChanged);
-        }
-        self.keyboard = keyboard;
-        Ok(())
-    }
-
-    /// What a window manager would do about a click.
-    fn click_to_focus(&self, id: WindowId, time: Timestamp) -> Result<(), ReplyOrIdError> {
-        let Some(window) = self.windows.get(&id).filter(|window| !window.override_redirect) else {
-            return Ok(());
-        };
-        let above = ConfigureWindowAux::new().stack_mode(StackMode::ABOVE);
-        self.conn.configure_window(window.xid, &above)?;
-        self.focus_on(window.xid, time)
-    }
-
-    fn focus_on(&self, window: Window, time: Timestamp) -> Result<(), ReplyOrIdError> {
-        self.conn
-            .set_input_focus(InputFocus::POINTER_ROOT, window, time)?;
         Ok(())
     }
 

@@ -87,6 +87,8 @@ pub(super) struct ClientWindow {
     pub(super) framed: bool,
     /// The picture keeps the server's size whatever the window's (a whole screen does not follow its window).
     pub(super) fixed: bool,
+    /// The number of our last request for a size, as long as its outcome is not known.
+    asked: Option<u16>,
 }
 
 impl ClientWindow {
@@ -134,12 +136,13 @@ impl ClientWindow {
             override_redirect: params.override_redirect,
             framed: false,
             fixed: params.fixed,
+            asked: None,
         })
     }
 
     /// Asks for another place or size.
     pub(super) fn configure(
-        &self,
+        &mut self,
         conn: &RustConnection,
         position: Option<Point>,
         size: Size,
@@ -152,8 +155,24 @@ impl ClientWindow {
                 .x(i32::from(i16_of(position.x)))
                 .y(i32::from(i16_of(position.y)));
         }
-        conn.configure_window(self.xid, &aux)?;
+        let [low, high, ..] = conn
+            .configure_window(self.xid, &aux)?
+            .sequence_number()
+            .to_le_bytes();
+        self.asked = Some(u16::from_le_bytes([low, high]));
         Ok(())
+    }
+
+    /// Whether an event of that sequence number tells a size from before our last request for one: the picture has
+    /// the new size already, and going back to the old one would lose what was painted since.
+    pub(super) fn outdated(&mut self, sequence: u16) -> bool {
+        let before = self
+            .asked
+            .is_some_and(|asked| sequence.wrapping_sub(asked) >= 1 << 15);
+        if !before {
+            self.asked = None;
+        }
+        before
     }
 
     /// The window has this size now: so has the picture, unless it is fixed.
