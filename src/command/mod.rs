@@ -16,6 +16,7 @@ pub mod wire;
 pub use exit::{ExitCode, Failure};
 
 use self::admin::{ControlArgs, Order, ServersArgs};
+use self::options::SESSIONS;
 use self::query::{InfoArgs, QueryArgs, ScreenshotArgs};
 use crate::discovery::Environment;
 use crate::session::Request;
@@ -43,6 +44,8 @@ const GROUPS: &[(&str, &[&str])] = &[
 #[derive(Debug)]
 pub struct Program {
     subcommand: Subcommand,
+    /// It goes on until somebody ends it, and then has goodbyes to say.
+    is_session: bool,
     /// Options that were ignored.
     ignored: Vec<String>,
     debug: bool,
@@ -102,9 +105,16 @@ impl Program {
         let normalized = options::normalize(arguments, &command)?;
         let command = command.override_help(help(&Cli::command()));
         let parsed = command.try_get_matches_from(normalized.words);
-        match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
-            Ok(cli) => Ok(Some(Self {
+        let program = parsed.and_then(|matches| {
+            let is_session = matches
+                .subcommand_name()
+                .is_some_and(|name| SESSIONS.contains(&name));
+            Ok((Cli::from_arg_matches(&matches)?, is_session))
+        });
+        match program {
+            Ok((cli, is_session)) => Ok(Some(Self {
                 subcommand: cli.subcommand,
+                is_session,
                 ignored: normalized.ignored,
                 debug: normalized.debug,
             })),
@@ -123,14 +133,16 @@ impl Program {
         if !self.ignored.is_empty() {
             tracing::warn!("not available yet, ignored: {}", self.ignored.join(" "));
         }
-        if let Subcommand::Shadow(args) = &self.subcommand {
-            return shadow::run(args, environment, asked_to_end()).await;
-        }
-        let query = self.subcommand.query(environment, out);
+        let interrupted = async {
+            match self.is_session {
+                true => std::future::pending().await,
+                false => tokio::signal::ctrl_c().await,
+            }
+        };
         let outcome = tokio::select! {
             biased;
-            outcome = query => outcome,
-            Ok(()) = tokio::signal::ctrl_c() => Ok(ExitCode::Interrupted),
+            outcome = self.subcommand.run(environment, out) => outcome,
+            Ok(()) = interrupted => Ok(ExitCode::Interrupted),
         };
         out.flush()?;
         outcome
@@ -141,8 +153,8 @@ impl Program {
             .with_writer(std::io::stderr)
             .with_max_level(if self.debug { Level::DEBUG } else { Level::INFO });
         // a second subscriber is refused: tests share one process
-        let _already_set = if self.debug {
-            log.try_init()
+        let _already_set = if self.debug || self.is_session {
+            log.with_target(self.debug).try_init()
         } else {
             log.without_time().with_target(false).try_init()
         };
@@ -150,7 +162,7 @@ impl Program {
 }
 
 impl Subcommand {
-    async fn query(self, environment: &Environment, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    async fn run(self, environment: &Environment, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         match self {
             Self::ConnectTest(args) => query::run(&args, Request::ConnectTest, environment, out).await,
             Self::Control(args) => admin::control(&args, environment, out).await,
