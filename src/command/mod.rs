@@ -24,7 +24,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use tokio::signal::unix::SignalKind;
 use tracing::Level;
 
@@ -151,6 +151,7 @@ impl Program {
     fn log_to_stderr(&self) {
         let log = tracing_subscriber::fmt()
             .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
             .with_max_level(if self.debug { Level::DEBUG } else { Level::INFO });
         // a second subscriber is refused: tests share one process
         let _already_set = if self.debug || self.is_session {
