@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,8 +20,9 @@ const SCREEN: Size = Size::new(640, 480);
 /// How long a server may take to refuse what is wrong at once.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(10);
 
-/// The login timeout is 21 s (`endpoints.md` c.2), give or take.
-const LOGIN_TIMEOUT: std::ops::Range<Duration> = Duration::from_secs(15)..Duration::from_secs(35);
+/// When a connection without a hello may be ended: the login timeout is 21 s (`endpoints.md` c.2), xpra 6 ends one that
+/// says nothing at all after 6 s, and a slow line must have a chance.
+const LOGIN_TIMEOUT: Range<Duration> = Duration::from_secs(5)..Duration::from_secs(35);
 
 /// What a server may have resident after all of this, in KiB.
 const MEMORY_LIMIT: u64 = 256 << 10;

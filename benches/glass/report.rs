@@ -90,10 +90,12 @@ pub(crate) fn table(fps: u32, rows: &[Row]) -> String {
             kinds.push(row);
         }
     }
-    let vnc = kinds
+    let is_vnc = |row: &&&Row| row.contender == Contender::Vnc;
+    let all_vnc: Vec<_> = kinds
         .iter()
-        .find(|row| row.contender == Contender::Vnc)
-        .map(|row| medians(rows, row));
+        .filter(is_vnc)
+        .map(|row| (row.via, medians(rows, row)))
+        .collect();
     for row in kinds {
         let [
             shown,
@@ -109,6 +111,12 @@ pub(crate) fn table(fps: u32, rows: &[Row]) -> String {
             client_rss,
             cpu,
         ] = medians(rows, row);
+        // TigerVNC over the same transport, or else over the one it was measured with.
+        let vnc = all_vnc
+            .iter()
+            .find(|(via, _)| *via == row.via)
+            .or_else(|| all_vnc.first())
+            .map(|(_, numbers)| numbers);
         let ratio = |column: usize, value: f64| match vnc {
             Some(vnc) if vnc[column] > 0.0 => format!("{:.2}", value / vnc[column]),
             _ => "-".to_owned(),

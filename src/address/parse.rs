@@ -275,15 +275,12 @@ fn legacy_ssh(place: &str) -> (&str, &str) {
 
 /// The display of a path, and the options that follow a comma or take all of it.
 fn split_path(path: &str) -> Result<(String, Options), Problem> {
-    let (path, list) = match path.split_once(',') {
-        Some(parts) => parts,
-        None if path.contains('=') => ("", path),
-        None => (path, ""),
+    let (path, list) = match path.split_once(',').unwrap_or((path, "")) {
+        (head, _) if head.contains('=') => ("", path),
+        parts => parts,
     };
     let options = Options::from_list(list)?;
-    let path = decode(path);
-    let path = path.strip_prefix(':').map(str::to_owned).unwrap_or(path);
-    Ok((path, options))
+    Ok((decode(path).trim_start_matches(':').to_owned(), options))
 }
 
 fn credentials(user: &str) -> Credentials {

@@ -90,7 +90,7 @@ impl Listing {
         writeln!(out, "Re-probing unknown sessions in: {}", directories.join(", "))?;
         out.flush()?;
         for (session, state) in reprobe(unknown).await {
-            let state_name = state.name();
+            let display = &session.display;
             match state {
                 SessionState::Unknown => match settle(session) {
                     Fate::Kept(age) => {
@@ -101,22 +101,14 @@ impl Listing {
                             age.as_secs()
                         )?;
                     }
-                    fate => writeln!(out, "\tUNKNOWN session at {}{fate}", session.display)?,
+                    fate => writeln!(out, "\tUNKNOWN session at {display}{fate}")?,
                 },
-                SessionState::Live => {
+                SessionState::Dead => writeln!(out, "\tDEAD session at {display}{}", remove(session))?,
+                SessionState::Live | SessionState::Inaccessible => {
                     writeln!(
                         out,
-                        "\t{state_name} session at {} ({})",
-                        session.display,
+                        "\t{state} session at {display} ({})",
                         session.directory.display()
-                    )?;
-                }
-                SessionState::Dead | SessionState::Inaccessible => {
-                    writeln!(
-                        out,
-                        "\t{state_name} session at {}{}",
-                        session.display,
-                        remove(session)
                     )?;
                 }
             }
@@ -227,4 +219,139 @@ fn remove(session: &Session) -> Fate {
 /// The time files are stamped with.
 fn wall_clock() -> SystemTime {
     SystemTime::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::net::UnixListener;
+    use std::path::Path;
+
+    use super::*;
+
+    async fn list(root: &Path, json: bool) -> String {
+        let variables = [
+            ("XDG_RUNTIME_DIR", root.join("run")),
+            ("XPRA_SOCKET_HOSTNAME", "box".into()),
+        ];
+        let environment = Environment {
+            variables: variables
+                .map(|(key, value)| (key.to_owned(), value.display().to_string()))
+                .into(),
+            ..Environment::from_process()
+        };
+        let socket_dirs = vec![root.join("sd").display().to_string()];
+        let mut out = Vec::new();
+        let args = ListArgs {
+            socket_dirs,
+            json,
+            ..ListArgs::default()
+        };
+        assert_eq!(run(&args, &environment, &mut out).await.unwrap(), 0);
+        String::from_utf8(out)
+            .unwrap()
+            .replace(&root.display().to_string(), "ROOT")
+    }
+
+    fn stale(path: &Path, age: Duration) {
+        drop(UnixListener::bind(path).unwrap());
+        let time = wall_clock() - age;
+        let times = rustix::fs::Timestamps {
+            last_access: timespec(time),
+            last_modification: timespec(time),
+        };
+        rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::empty()).unwrap();
+    }
+
+    fn timespec(time: SystemTime) -> rustix::fs::Timespec {
+        let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        rustix::fs::Timespec {
+            tv_sec: i64::try_from(seconds).unwrap(),
+            tv_nsec: 0,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_words_are_those_of_xpra() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        assert_eq!(list(root, false).await, "No xpra sessions found\n");
+        fs::create_dir_all(root.join("sd/12")).unwrap();
+        let _live = UnixListener::bind(root.join("sd/box-10")).unwrap();
+        let _own = UnixListener::bind(root.join("sd/12/socket")).unwrap();
+        let expected = "Found the following xpra sessions:\n\
+                        ROOT/sd/12:\n\tLIVE session at :12\n\
+                        ROOT/sd:\n\tLIVE session at :10\n";
+        assert_eq!(list(root, false).await, expected);
+        stale(&root.join("sd/box-11"), Duration::from_secs(1000));
+        let expected = format!(
+            "{expected}\tUNKNOWN session at :11\n\
+             Re-probing unknown sessions in: ROOT/sd\n\
+             \tUNKNOWN session at :11 (cleaned up)\n"
+        );
+        assert_eq!(list(root, false).await, expected);
+        assert!(!root.join("sd/box-11").exists());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_may_come_to_life_and_a_new_one_is_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        fs::create_dir_all(root.join("sd")).unwrap();
+        stale(&root.join("sd/box-1"), Duration::from_secs(1000));
+        let late = root.join("sd/box-1");
+        let server = tokio::spawn(async move {
+            sleep(Duration::from_millis(500)).await;
+            fs::remove_file(&late).unwrap();
+            UnixListener::bind(&late).unwrap()
+        });
+        let shown = list(root, false).await;
+        assert!(
+            shown.ends_with("in: ROOT/sd\n\tLIVE session at :1 (ROOT/sd)\n"),
+            "{shown}"
+        );
+        drop(server.await.unwrap());
+        stale(&root.join("sd/box-2"), Duration::from_secs(3));
+        let shown: serde_json::Value = serde_json::from_str(&list(root, true).await).unwrap();
+        assert_eq!(shown[1]["display"], ":2");
+        assert_eq!(shown[1]["state"], "UNKNOWN");
+        assert_eq!(shown[1]["cleaned-up"], false);
+        assert!(root.join("sd/box-2").exists());
+    }
+
+    /// The same directory, listed by the real one and by us.
+    #[tokio::test]
+    async fn agrees_with_xpra() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let mut shown = Vec::new();
+        for theirs in [true, false] {
+            fs::create_dir_all(root.join("sd")).unwrap();
+            fs::create_dir_all(root.join("run/xpra")).unwrap();
+            let sockets = ["sd/box-10", "sd/box-9", "sd/box-proxy-77"];
+            let _live = sockets.map(|path| UnixListener::bind(root.join(path)).unwrap());
+            stale(&root.join("sd/box-11"), Duration::from_secs(1000));
+            if theirs {
+                let xpra = std::process::Command::new("xpra")
+                    .args(["list", &format!("--socket-dirs={}", root.join("sd").display())])
+                    .env("XDG_RUNTIME_DIR", root.join("run"))
+                    .env("XPRA_SOCKET_HOSTNAME", "box")
+                    .output();
+                let Ok(output) = xpra else {
+                    eprintln!("skipped: xpra is not installed");
+                    return;
+                };
+                shown.push(
+                    String::from_utf8(output.stdout)
+                        .unwrap()
+                        .replace(&root.display().to_string(), "ROOT"),
+                );
+            } else {
+                shown.push(list(root, false).await);
+            }
+            fs::remove_dir_all(root.join("sd")).unwrap();
+        }
+        assert_eq!(shown[0], shown[1]);
+        assert!(shown[0].contains(":11 (cleaned up)"), "{shown:?}");
+    }
 }

@@ -4,6 +4,7 @@
 //! environment, prints, and knows exit codes.
 
 mod admin;
+pub mod demo;
 mod exit;
 mod info;
 pub mod list;
@@ -31,6 +32,7 @@ use tracing::Level;
 /// What the subcommands are for, in the order of the help text.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Share", &["shadow"]),
+    ("Try", &["demo"]),
     (
         "Ask a server",
         &["version", "id", "info", "screenshot", "connect-test"],
@@ -73,6 +75,8 @@ enum Subcommand {
     ConnectTest(QueryArgs),
     /// Run a control command on a server
     Control(ControlArgs),
+    /// Show a moving test card over each transport, and measure
+    Demo(demo::DemoArgs),
     /// Disconnect the clients of servers
     Detach(ServersArgs),
     /// End servers, but leave their applications running
@@ -167,6 +171,7 @@ impl Subcommand {
         match self {
             Self::ConnectTest(args) => query::run(&args, Request::ConnectTest, environment, out).await,
             Self::Control(args) => admin::control(&args, environment, out).await,
+            Self::Demo(args) => demo::run(&args, environment.variable("DISPLAY"), out).await,
             Self::Detach(args) => admin::run(&args, Order::Detach, environment, out).await,
             Self::Exit(args) => admin::run(&args, Order::Exit, environment, out).await,
             Self::Id(args) => query::run(&args, Request::Id, environment, out).await,

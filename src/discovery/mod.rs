@@ -7,6 +7,8 @@ mod environment;
 mod places;
 mod resolve;
 mod sessions;
+#[cfg(test)]
+mod tests;
 
 pub use self::environment::Environment;
 pub use self::places::Places;

@@ -13,6 +13,8 @@ mod probe;
 mod socket;
 mod stale;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod unix;
 
 use std::fmt;

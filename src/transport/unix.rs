@@ -228,15 +228,7 @@ fn is_there(path: &Path) -> bool {
 }
 
 fn listen_at(path: &Path, bind: &Bind, options: &ListenOptions) -> io::Result<Listener> {
-    let address = SockAddr::unix(path).map_err(|_| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the path is longer than the 107 bytes a socket's may have",
-        )
-    })?;
-    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-    fchmod(&socket, Mode::from_raw_mode(options.permissions & 0o700))?;
-    socket.bind(&address)?;
+    let socket = bind_closed(path, options.permissions)?;
     let file = SocketFile::new(path)?;
     give_to_group(path, &options.group);
     fs::set_permissions(path, fs::Permissions::from_mode(options.permissions & 0o777))?;
@@ -247,6 +239,20 @@ fn listen_at(path: &Path, bind: &Bind, options: &ListenOptions) -> io::Result<Li
         file: Some(file),
     };
     Listener::new(socket, facts)
+}
+
+/// A socket bound to `path`, whose file so far lets in at most its owner.
+pub(super) fn bind_closed(path: &Path, permissions: u32) -> io::Result<socket2::Socket> {
+    let address = SockAddr::unix(path).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the path is longer than the 107 bytes a socket's may have",
+        )
+    })?;
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    fchmod(&socket, Mode::from_raw_mode(permissions & 0o700))?;
+    socket.bind(&address)?;
+    Ok(socket)
 }
 
 /// Gives `path` to xpra's group when this process may; only worth a warning when it then cannot.

@@ -260,7 +260,7 @@ impl ServerSession {
                 let (sender, receiver) = oneshot::channel();
                 self.answer =
                     Some(
-                        self.ask_hub(HubRequest::Control(words, sender), receiver, |(code, text)| {
+                        self.ask_hub(HubRequest::Control(words, sender), receiver, move |(code, text)| {
                             let mut answer = Capabilities::default();
                             answer.set("command_response", vec![Value::from(code), text.into()]);
                             Packet::Hello(answer)
@@ -642,7 +642,6 @@ impl Handler for ServerSession {
                 self.info_pending = false;
                 connection.send(packet);
             }
-            Message::Answer(Packet::Hello(caps)) => answer_hello(connection, caps),
             Message::Answer(packet) => connection.answer(packet),
             Message::Counted(count) => {
                 connection.close(
