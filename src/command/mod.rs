@@ -107,7 +107,8 @@ impl Program {
     ) -> Result<Option<Self>, Failure> {
         let command = Cli::command();
         let normalized = options::normalize(arguments, &command)?;
-        let command = command.override_help(help(&Cli::command()));
+        let text = help(&command);
+        let command = command.override_help(text);
         let parsed = command.try_get_matches_from(normalized.words);
         let program = parsed.and_then(|matches| {
             let is_session = matches
@@ -120,7 +121,7 @@ impl Program {
                 subcommand: cli.subcommand,
                 is_session,
                 ignored: normalized.ignored,
-                debug: normalized.debug,
+                debug: cli.debug,
             })),
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
                 write!(out, "{}", error.render())?;

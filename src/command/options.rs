@@ -18,8 +18,6 @@ pub(super) struct Normalized {
     pub(super) words: Vec<OsString>,
     /// Options that ask for something which is not available, as they were written.
     pub(super) ignored: Vec<String>,
-    /// Whether `-d` or `--debug` was there.
-    pub(super) debug: bool,
 }
 
 /// The truth in the value of a switch: `yes` or `no`, and what else xpra takes for them.
@@ -51,12 +49,12 @@ pub(super) fn normalize(
                 break;
             }
             Some("-d" | "--debug") => {
-                normalized.debug = true;
+                options.push(("debug".to_owned(), None));
                 if next.is_some_and(|next| is_category(next, program)) {
                     words.next();
                 }
             }
-            Some(debug) if debug.starts_with("--debug=") => normalized.debug = true,
+            Some(debug) if debug.starts_with("--debug=") => options.push(("debug".to_owned(), None)),
             Some("-z") => {
                 words.next();
             }
@@ -121,7 +119,7 @@ fn placed(
         };
         let known = KNOWN.iter().find(|known| known.names.contains(&name.as_str()));
         let must_be_read = is_session && known.is_some_and(|known| known.fallback == Fallback::Refuse);
-        if name == "version" || command.is_none() {
+        if matches!(name.as_str(), "debug" | "version") || command.is_none() {
             before.push(word);
         } else if name == "help" || command.is_some_and(|command| find_argument(command, &name).is_some()) {
             after.push(word);
@@ -133,7 +131,7 @@ fn placed(
 }
 
 /// Subcommands that go on until somebody ends them: there it matters who may do what.
-pub(super) const SESSIONS: &[&str] = &["attach", "demo", "shadow"];
+pub(super) const SESSIONS: &[&str] = &["attach", "shadow"];
 
 fn refused(name: &str) -> Failure {
     let message = format!("option '--{name}' is not supported yet, and cannot be ignored: leave it out");
@@ -444,16 +442,14 @@ mod tests {
     #[test]
     fn debug_takes_categories_but_nothing_else() {
         for (line, expected) in [
-            ("x -d version :1", "x version :1"),
-            ("x -d all version :1", "x version :1"),
-            ("x version -d network,x11 :1", "x version :1"),
-            ("x version --debug :1", "x version :1"),
-            ("x version --debug=all :1", "x version :1"),
+            ("x -d version :1", "x --debug version :1"),
+            ("x -d all version :1", "x --debug version :1"),
+            ("x version -d network,x11 :1", "x --debug version :1"),
+            ("x version --debug :1", "x --debug version :1"),
+            ("x version --debug=all :1", "x --debug version :1"),
         ] {
             assert_eq!(words(line), expected);
-            assert!(normalized(line).unwrap().debug);
         }
-        assert!(!normalized("x version").unwrap().debug);
     }
 
     #[test]
