@@ -12,6 +12,8 @@ mod options;
 mod query;
 mod server;
 pub mod shadow;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 pub use exit::{ExitCode, Failure};
@@ -257,63 +259,4 @@ fn misuse(error: &clap::Error) -> Failure {
     let message = message.trim_end();
     let message = message.strip_prefix("error: ").unwrap_or(message);
     Failure::new(ExitCode::ConnectionLost, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(line: &str) -> Result<Option<Program>, Failure> {
-        Program::parse(line.split_whitespace().map(OsString::from), &mut Vec::new())
-    }
-
-    #[test]
-    fn the_definition_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn each_subcommand_is_in_one_group() {
-        let command = Cli::command();
-        for subcommand in command.get_subcommands() {
-            let name = subcommand.get_name();
-            let groups = GROUPS.iter().filter(|(_, names)| names.contains(&name));
-            assert_eq!(groups.count(), 1, "{name}");
-        }
-    }
-
-    #[test]
-    fn command_lines() {
-        for line in [
-            "x version",
-            "x version tcp://h:1/ --json --mdns=no",
-            "x info :1 network clients",
-            "x screenshot f.png :1",
-            "x stop all",
-            "x detach :1 :2 --socket-dir=/a",
-            "x --socket-dirs=/a list",
-            "x control :1 key --bogus -1",
-            "x wire decode - --payload=rencode",
-            "x version :1 --socket-dir=/a --socket-dir=/b",
-        ] {
-            assert!(parse(line).unwrap().is_some(), "{line}");
-        }
-        assert!(parse("x --help").unwrap().is_none());
-        assert!(parse("x info --help").unwrap().is_none());
-        assert!(parse("x --version").unwrap().is_none());
-    }
-
-    #[test]
-    fn nonsense_is_named() {
-        let failure = parse("x verson").unwrap_err();
-        assert!(
-            failure
-                .message
-                .starts_with("Invalid subcommand 'verson'\n did you mean `xpra-rs version`?")
-        );
-        assert_eq!(failure.code.number(), 1);
-        assert!(parse("x").unwrap_err().message.contains("Usage:"));
-        assert!(parse("x control :1").is_err());
-        assert!(parse("x screenshot").is_err());
-    }
 }
