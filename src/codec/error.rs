@@ -70,7 +70,7 @@ pub enum ValueError {
     #[error("invalid yaml in line {line}")]
     Syntax {
         /// Where, counted from 1.
-        line: usize,
+        line: u32,
     },
     /// A YAML tag that is not of the safe set.
     #[error("unknown yaml tag")]

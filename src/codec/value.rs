@@ -10,6 +10,7 @@ use std::borrow::Cow;
 /// the accessors here, which treat both alike (and booleans and integers alike, because bencode has no
 /// booleans).
 #[derive(Clone, Debug, Default, PartialEq)]
+#[repr(C, u8)]
 pub enum Value {
     /// No value.
     #[default]
