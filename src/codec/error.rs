@@ -44,7 +44,14 @@ pub enum DecodeError {
     },
     /// A body that does not decode.
     #[error("invalid packet body: {0}")]
-    Value(#[from] ValueError),
+    Value(ValueError),
+}
+
+// Not a `source`: the message says it already.
+impl From<ValueError> for DecodeError {
+    fn from(error: ValueError) -> Self {
+        Self::Value(error)
+    }
 }
 
 /// Why bytes are no value of an encoding.

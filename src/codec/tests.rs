@@ -422,7 +422,7 @@ fn decompressed_data_is_bounded() {
 #[test]
 fn aliases_in_yaml_are_bounded() {
     let mut laughs = String::from("- &a [x, x, x, x, x, x, x, x, x, x]\n");
-    for (anchor, next) in ('a'..'z').zip('b'..) {
+    for (anchor, next) in ('a'..='y').zip('b'..) {
         laughs.push_str(&format!(
             "- &{next} [{}]\n",
             vec![format!("*{anchor}"); 10].join(", ")
