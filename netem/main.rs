@@ -1,1 +1,52 @@
-//! placeholder
+//! The interop grid: our client and server against real xpra, on real X servers.
+//!
+//! Each test owns its displays, sockets and configuration, so tests may run side by side. A peer that is not
+//! installed is a printed `skipped:` line, except under `CI`, where what `.ci/run` installs must be there.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends at the first thing that is not as expected"
+)]
+
+mod cli;
+mod clipboard;
+#[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
+mod display;
+mod grid;
+mod hostile;
+mod input;
+#[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
+mod peer;
+mod picture;
+#[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
+mod process;
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::peer::{Peer, Room};
+
+/// Runs `test` in a fresh place if all of `peers` and Xvfb are installed; prints the logs when it fails.
+fn with(peers: &[Peer], test: impl FnOnce(&Room) -> Result<()>) -> Result<()> {
+    let missing = if !Path::new("/usr/bin/Xvfb").exists() {
+        Some("Xvfb".to_owned())
+    } else {
+        peers
+            .iter()
+            .find(|peer| peer.program().is_none())
+            .map(|peer| format!("{peer:?}"))
+    };
+    if let Some(missing) = missing {
+        // 6.5 has to be built: only what distributions package can be demanded.
+        if std::env::var_os("CI").is_some() && missing != "Xpra6" {
+            bail!("{missing} is not installed");
+        }
+        eprintln!("skipped: {missing} is not installed");
+        return Ok(());
+    }
+    let room = Room::new()?;
+    test(&room).inspect_err(|_| room.print_logs())
+}

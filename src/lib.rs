@@ -2,6 +2,8 @@
 
 pub mod address;
 pub mod codec;
+pub mod command;
+pub mod delivery;
 pub mod discovery;
 pub mod display;
 pub mod packet;

@@ -1,1 +1,305 @@
-//! The sub-commands of `xpra-rs`: options in, text and exit code out.
+//! LAYER 6: the subcommands of `xpra-rs`. Options in, text and exit code out.
+//!
+//! [`Program::parse`] makes sense of the command line, [`Program::run`] does it. Only this layer reads the process's
+//! environment, prints, and knows exit codes.
+
+mod admin;
+pub mod demo;
+mod exit;
+mod info;
+pub mod list;
+mod options;
+mod query;
+mod server;
+pub mod shadow;
+pub mod wire;
+
+pub use exit::{ExitCode, Failure};
+
+use self::admin::{ControlArgs, Order, ServersArgs};
+use self::query::{InfoArgs, QueryArgs, ScreenshotArgs};
+use crate::discovery::Environment;
+use crate::session::Request;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::Write;
+use tokio::signal::unix::SignalKind;
+use tracing::Level;
+
+/// What the subcommands are for, in the order of the help text.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Share", &["shadow"]),
+    ("Try", &["demo"]),
+    (
+        "Ask a server",
+        &["version", "id", "info", "screenshot", "connect-test"],
+    ),
+    ("Tell a server", &["stop", "exit", "detach", "control"]),
+    ("This machine", &["list"]),
+    ("Tools", &["wire"]),
+];
+
+/// A command line, understood.
+#[derive(Debug)]
+pub struct Program {
+    subcommand: Subcommand,
+    /// Options that were ignored.
+    ignored: Vec<String>,
+    debug: bool,
+}
+
+#[derive(Debug, clap::Parser)]
+#[command(
+    name = "xpra-rs",
+    version,
+    about = "Remote displays, compatible with xpra",
+    args_override_self = true
+)]
+#[command(disable_help_subcommand = true, infer_subcommands = false)]
+struct Cli {
+    #[command(subcommand)]
+    subcommand: Subcommand,
+    /// Log what happens; takes xpra's categories and shows all of them
+    #[arg(short, long, global = true, value_name = "CATEGORY")]
+    debug: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Subcommand {
+    /// Check that a server answers
+    ConnectTest(QueryArgs),
+    /// Run a control command on a server
+    Control(ControlArgs),
+    /// Show a moving test card over each transport, and measure
+    Demo(demo::DemoArgs),
+    /// Disconnect the clients of servers
+    Detach(ServersArgs),
+    /// End servers, but leave their applications running
+    Exit(ServersArgs),
+    /// Print who a server is
+    Id(QueryArgs),
+    /// Print everything a server knows about itself
+    Info(InfoArgs),
+    /// List the sessions of this machine
+    List(list::ListArgs),
+    /// Save a picture of a session
+    Screenshot(ScreenshotArgs),
+    /// Share an existing display
+    Shadow(shadow::ShadowArgs),
+    /// End servers and their applications
+    Stop(ServersArgs),
+    /// Print the version of a server
+    Version(QueryArgs),
+    /// Look into captured bytes of the protocol
+    Wire(wire::WireArgs),
+}
+
+impl Program {
+    /// Reads a command line. `None` when it asked for help or the version, which `out` got.
+    pub fn parse(
+        arguments: impl IntoIterator<Item = OsString>,
+        out: &mut dyn Write,
+    ) -> Result<Option<Self>, Failure> {
+        let command = Cli::command();
+        let normalized = options::normalize(arguments, &command)?;
+        let command = command.override_help(help(&Cli::command()));
+        let parsed = command.try_get_matches_from(normalized.words);
+        match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+            Ok(cli) => Ok(Some(Self {
+                subcommand: cli.subcommand,
+                ignored: normalized.ignored,
+                debug: normalized.debug,
+            })),
+            Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+                write!(out, "{}", error.render())?;
+                out.flush()?;
+                Ok(None)
+            }
+            Err(error) => Err(misuse(&error)),
+        }
+    }
+
+    /// Does what the command line says.
+    pub async fn run(self, environment: &Environment, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+        self.log_to_stderr();
+        if !self.ignored.is_empty() {
+            tracing::warn!("not available yet, ignored: {}", self.ignored.join(" "));
+        }
+        if let Subcommand::Shadow(args) = &self.subcommand {
+            return shadow::run(args, environment, asked_to_end()).await;
+        }
+        let query = self.subcommand.query(environment, out);
+        let outcome = tokio::select! {
+            biased;
+            outcome = query => outcome,
+            Ok(()) = tokio::signal::ctrl_c() => Ok(ExitCode::Interrupted),
+        };
+        out.flush()?;
+        outcome
+    }
+
+    fn log_to_stderr(&self) {
+        let log = tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .with_max_level(if self.debug { Level::DEBUG } else { Level::INFO });
+        // a second subscriber is refused: tests share one process
+        let _already_set = if self.debug {
+            log.try_init()
+        } else {
+            log.without_time().with_target(false).try_init()
+        };
+    }
+}
+
+impl Subcommand {
+    async fn query(self, environment: &Environment, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+        match self {
+            Self::ConnectTest(args) => query::run(&args, Request::ConnectTest, environment, out).await,
+            Self::Control(args) => admin::control(&args, environment, out).await,
+            Self::Demo(args) => demo::run(&args, environment.variable("DISPLAY"), out).await,
+            Self::Detach(args) => admin::run(&args, Order::Detach, environment, out).await,
+            Self::Exit(args) => admin::run(&args, Order::Exit, environment, out).await,
+            Self::Id(args) => query::run(&args, Request::Id, environment, out).await,
+            Self::Info(args) => {
+                let subsystems = args.subsystems.iter().map(Into::into).collect();
+                query::run(&args.query, Request::Info { subsystems }, environment, out).await
+            }
+            Self::List(args) => {
+                list::run(&args, environment, out).await?;
+                Ok(ExitCode::Ok)
+            }
+            Self::Screenshot(args) => query::screenshot(&args, environment, out).await,
+            Self::Shadow(args) => shadow::run(&args, environment, asked_to_end()).await,
+            Self::Stop(args) => admin::run(&args, Order::Stop, environment, out).await,
+            Self::Version(args) => query::run(&args, Request::Version, environment, out).await,
+            Self::Wire(args) => {
+                wire::run(args)?;
+                Ok(ExitCode::Ok)
+            }
+        }
+    }
+}
+
+/// Resolves when the user or the system wants the process to end.
+async fn asked_to_end() {
+    let signal = |kind| async move {
+        match tokio::signal::unix::signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = signal(SignalKind::interrupt()) => {}
+        () = signal(SignalKind::terminate()) => {}
+        () = signal(SignalKind::hangup()) => {}
+    }
+}
+
+/// The help text of the program, its subcommands in groups.
+fn help(command: &clap::Command) -> String {
+    let mut text = format!(
+        "{}\n\nUsage: xpra-rs SUBCOMMAND [SESSION] [OPTIONS]\n",
+        command.get_about().map(ToString::to_string).unwrap_or_default()
+    );
+    for (title, names) in GROUPS {
+        let _infallible = writeln!(text, "\n{title}:");
+        for subcommand in names.iter().filter_map(|name| command.find_subcommand(name)) {
+            let about = subcommand
+                .get_about()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let _infallible = writeln!(text, "  {:13} {about}", subcommand.get_name());
+        }
+    }
+    text.push_str(
+        "\nOptions:\n  -d, --debug [CATEGORY]  Log what happens\n  -h, --help              Print help, of a subcommand \
+         when it is given\n  -V, --version           Print the version of this program\n\n\
+         A SESSION is a display (:10), a session's name, the path of a socket, or an address such as\n\
+         tcp://HOST:PORT/. Options may stand anywhere; --option, --no-option and --option=yes|no are understood.\n",
+    );
+    text
+}
+
+/// A command line that makes no sense.
+fn misuse(error: &clap::Error) -> Failure {
+    let named = |kind| match error.get(kind) {
+        Some(clap::error::ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let message = match (error.kind(), named(clap::error::ContextKind::InvalidSubcommand)) {
+        (ErrorKind::InvalidSubcommand, Some(name)) => {
+            let command = Cli::command();
+            let hint = options::closest(name, command.get_subcommands().map(clap::Command::get_name));
+            let hint = hint.map_or_else(String::new, |name| format!("\n did you mean `xpra-rs {name}`?"));
+            format!("Invalid subcommand '{name}'{hint}\n\n{}", help(&command))
+        }
+        (ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, _) => {
+            help(&Cli::command())
+        }
+        _ => error.render().to_string(),
+    };
+    let message = message.trim_end();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    Failure::new(ExitCode::ConnectionLost, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Option<Program>, Failure> {
+        Program::parse(line.split_whitespace().map(OsString::from), &mut Vec::new())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn each_subcommand_is_in_one_group() {
+        let command = Cli::command();
+        for subcommand in command.get_subcommands() {
+            let name = subcommand.get_name();
+            let groups = GROUPS.iter().filter(|(_, names)| names.contains(&name));
+            assert_eq!(groups.count(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn command_lines() {
+        for line in [
+            "x version",
+            "x version tcp://h:1/ --json --mdns=no",
+            "x info :1 network clients",
+            "x screenshot f.png :1",
+            "x stop all",
+            "x detach :1 :2 --socket-dir=/a",
+            "x --socket-dirs=/a list",
+            "x control :1 key --bogus -1",
+            "x wire decode - --payload=rencode",
+            "x version :1 --socket-dir=/a --socket-dir=/b",
+        ] {
+            assert!(parse(line).unwrap().is_some(), "{line}");
+        }
+        assert!(parse("x --help").unwrap().is_none());
+        assert!(parse("x info --help").unwrap().is_none());
+        assert!(parse("x --version").unwrap().is_none());
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        let failure = parse("x verson").unwrap_err();
+        assert!(
+            failure
+                .message
+                .starts_with("Invalid subcommand 'verson'\n did you mean `xpra-rs version`?")
+        );
+        assert_eq!(failure.code.number(), 1);
+        assert!(parse("x").unwrap_err().message.contains("Usage:"));
+        assert!(parse("x control :1").is_err());
+        assert!(parse("x screenshot").is_err());
+    }
+}

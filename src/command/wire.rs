@@ -4,15 +4,15 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::codec::json::{from_json, to_json};
+use crate::codec::{Coding, Decoder, Limits, Value};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::{Args, Subcommand, ValueEnum};
-use xpra::codec::json::{from_json, to_json};
-use xpra::codec::{Coding, Decoder, Limits, Value};
 
 /// Converts between what peers send and JSON that keeps the types.
 #[derive(Args, Debug)]
-pub(crate) struct WireArgs {
+pub struct WireArgs {
     #[command(subcommand)]
     action: Action,
 }
@@ -59,7 +59,7 @@ impl From<Payload> for Coding {
 }
 
 /// Runs the command on standard input and output.
-pub(crate) fn run(args: WireArgs) -> anyhow::Result<()> {
+pub fn run(args: WireArgs) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     match args.action {
         Action::Decode { payload: None, file } => decode_stream(open(&file)?, &mut out)?,

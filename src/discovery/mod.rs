@@ -1,1 +1,17 @@
-//! To be written.
+//! Finding sessions on this machine: which directories hold their sockets, which of them answer, and which one a user
+//! means (`endpoints.md` b.1, b.5 to b.7).
+//!
+//! The environment is read once, into an [`Environment`]; everything else is a function of it and of the file system.
+
+mod environment;
+mod places;
+mod resolve;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+pub use self::environment::Environment;
+pub use self::places::Places;
+pub use self::resolve::{DiscoveryError, resolve};
+pub use self::sessions::{Session, SocketId};
+pub use crate::transport::{SessionState, probe_socket};

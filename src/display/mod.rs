@@ -10,6 +10,7 @@
 
 pub mod card;
 pub mod headless;
+pub(crate) mod poll;
 pub mod x11;
 
 use crate::types::{Canvas, Image, Point, Rect, Size, WindowId};

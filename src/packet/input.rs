@@ -120,6 +120,8 @@ pub struct PointerState {
     pub id: u64,
     /// Position in the server's coordinates as the client believes them.
     pub position: Point,
+    /// Position in the window, when the client says.
+    pub relative: Option<Point>,
     /// Modifiers held.
     pub modifiers: Modifiers,
     /// Buttons held.
@@ -129,10 +131,11 @@ pub struct PointerState {
 impl PointerState {
     pub(super) fn parse(args: &mut Args) -> Result<Self, SchemaError> {
         let id = u64::try_from(args.int_or(0)).unwrap_or(0);
-        let position = position(args)?;
+        let (position, relative) = position(args)?;
         Ok(Self {
             id,
             position,
+            relative,
             modifiers: modifiers(&args.list_or_empty()),
             buttons: buttons(&args.list_or_empty()),
         })
@@ -143,11 +146,12 @@ impl PointerState {
         args.skip();
         args.skip();
         let id = u64::try_from(args.int_or(0)).unwrap_or(0);
-        let position = position(args)?;
+        let (position, relative) = position(args)?;
         let (modifiers, buttons) = properties(&args.map_or_empty());
         Ok(Self {
             id,
             position,
+            relative,
             modifiers,
             buttons,
         })
@@ -192,7 +196,7 @@ impl ButtonAction {
         let id = u64::try_from(args.int_or(0)).unwrap_or(0);
         let button = button(args)?;
         let pressed = args.bool_or(false);
-        let position = position(args)?;
+        let (position, relative) = position(args)?;
         let modifiers = modifiers(&args.list_or_empty());
         let buttons = buttons(&args.list_or_empty());
         Ok(Self {
@@ -201,6 +205,7 @@ impl ButtonAction {
             pointer: PointerState {
                 id,
                 position,
+                relative,
                 modifiers,
                 buttons,
             },
@@ -214,7 +219,7 @@ impl ButtonAction {
         let id = u64::try_from(args.int_or(0)).unwrap_or(0);
         let button = button(args)?;
         let pressed = args.bool_or(false);
-        let position = position(args)?;
+        let (position, relative) = position(args)?;
         let (modifiers, buttons) = properties(&args.map_or_empty());
         Ok(Self {
             button,
@@ -222,6 +227,7 @@ impl ButtonAction {
             pointer: PointerState {
                 id,
                 position,
+                relative,
                 modifiers,
                 buttons,
             },
@@ -276,7 +282,7 @@ impl WheelMotion {
         let id = u64::try_from(args.int_or(0)).unwrap_or(0);
         let button = button(args)?;
         let distance = args.int_or(0);
-        let position = position(args)?;
+        let (position, relative) = position(args)?;
         let modifiers = modifiers(&args.list_or_empty());
         Ok(Self {
             button,
@@ -284,6 +290,7 @@ impl WheelMotion {
             pointer: PointerState {
                 id,
                 position,
+                relative,
                 modifiers,
                 buttons: buttons(&args.list_or_empty()),
             },
@@ -408,7 +415,8 @@ impl CursorPacket {
     }
 }
 
-fn position(args: &mut Args) -> Result<Point, SchemaError> {
+/// A position `[x, y]`, with the one in the window behind it from newer clients.
+fn position(args: &mut Args) -> Result<(Point, Option<Point>), SchemaError> {
     let list = args.list()?;
     let at = |i: usize| {
         let v = list
@@ -418,9 +426,9 @@ fn position(args: &mut Args) -> Result<Point, SchemaError> {
         #[expect(clippy::cast_possible_truncation, reason = "bounded by the filter")]
         v.map(|v| v as i32)
     };
-    at(0)
-        .zip(at(1))
-        .map(|(x, y)| Point { x, y })
+    let point = |i: usize| at(i).zip(at(i + 1)).map(|(x, y)| Point { x, y });
+    point(0)
+        .map(|position| (position, point(2)))
         .ok_or_else(|| args.wrong("a position"))
 }
 

@@ -5,6 +5,7 @@
 
 mod args;
 mod clipboard;
+mod display;
 mod hello;
 mod input;
 mod names;
@@ -12,6 +13,7 @@ mod window;
 
 pub use args::SchemaError;
 pub use clipboard::{ClipboardContents, ClipboardRequest, ClipboardToken, Contents};
+pub use display::{DPI, screens};
 pub use hello::Capabilities;
 pub use input::{ButtonAction, CursorImage, CursorPacket, KeyAction, PointerState, WheelMotion};
 pub use names::{legacy, modern};
@@ -95,6 +97,8 @@ pub enum Packet {
     DrawAck(DrawAck),
     /// New pixels.
     Draw(Draw),
+    /// The client's screen has this size and refresh rate now; a server reads it as a [`DesktopSize`](Self::DesktopSize).
+    ClientScreen(Size, u32),
     /// The client's desktop has this size (to the server), or the server's has (to the client).
     DesktopSize(Size),
     /// Goodbye: reason and details.
@@ -608,6 +612,9 @@ impl Packet {
                 ]
             }
             Self::Cursor(cursor) => cursor.into_items(),
+            Self::ClientScreen(size, refresh_rate) => {
+                named(n("desktop_size"), display::desktop_size(size, refresh_rate))
+            }
             Self::DesktopSize(size) => {
                 vec![
                     n("desktop_size"),

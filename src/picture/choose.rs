@@ -10,13 +10,14 @@
 //! decides ties. An encoding that loses something must be [`LOSS_PENALTY`] times better than that, and is only
 //! considered where loss does not show: pictures, not small, not when only lossless was asked for.
 //!
-//! What comes out for a client that takes everything, in Mbit/s:
+//! What comes out for a client that takes everything, at speed 50:
 //!
-//! | content | slow | medium | fast | local (from about 16 000) |
+//! | content | slow | from | fast | local |
 //! |---|---|---|---|---|
-//! | flat, text | palette PNG up to about 100 | rgb + LZ4 | rgb + LZ4 | plain rgb |
-//! | picture | JPEG, quality falling with the rate | JPEG | plain rgb from about 1 000 | plain rgb |
-//! | mixed | PNG | rgb + LZ4 from about 400 | rgb + LZ4 | plain rgb |
+//! | flat | PNG | 30 Mbit/s | rgb + LZ4 | rgb + LZ4 |
+//! | text | palette PNG | 230 Mbit/s | rgb + LZ4 | plain rgb |
+//! | mixed | PNG, WebP | 540 Mbit/s | rgb + LZ4 | plain rgb |
+//! | picture | JPEG, of the quality the link can carry | 800 Mbit/s | plain rgb | plain rgb |
 
 use super::classify::Content;
 use super::encode::How;
@@ -29,15 +30,17 @@ const SMALL: u64 = 4096;
 const LOSS_PENALTY: u64 = 25;
 /// JPEG quality is lowered until the region takes at most this share of a second on the link (1/20 s).
 const PICTURES_PER_SECOND: u64 = 20;
-/// What JPEG makes of photographs: quality, and bytes for 1000 pixels at it. The best that fits is taken.
-const QUALITIES: [(u8, u64); 7] = [
-    (95, 550),
-    (90, 400),
-    (80, 190),
-    (70, 150),
-    (60, 125),
-    (45, 100),
-    (30, 75),
+/// Above this quality JPEG keeps full colour, at two to three times the bytes and the work. That is only for clients
+/// that insist ([`Client::min_quality`]): what stays on the screen is sent again without loss anyway.
+const BEST_QUALITY: u8 = 84;
+/// What JPEG makes of photographs, the best quality first.
+const QUALITIES: [(u8, Cost); 6] = [
+    (95, Cost::new(550, 25_000)),
+    (BEST_QUALITY, Cost::new(220, 10_000)),
+    (75, Cost::new(170, 9000)),
+    (65, Cost::new(135, 8500)),
+    (50, Cost::new(105, 8000)),
+    (30, Cost::new(75, 7500)),
 ];
 
 /// The rate of a link as the congestion control sees it, in bytes per second.
@@ -98,7 +101,10 @@ pub fn choose(content: Content, size: Size, link: LinkSpeed, client: &Client) ->
     };
     let (encoding, lz4) = candidates
         .filter(|&(encoding, _)| may_lose || encoding != Encoding::Jpeg)
-        .min_by_key(|&(encoding, lz4)| time(Cost::of(encoding, lz4, content), encoding, link, client))
+        .min_by_key(|&(encoding, lz4)| match encoding {
+            Encoding::Jpeg => time(Cost::jpeg(quality), link, client).saturating_mul(LOSS_PENALTY),
+            _ => time(Cost::of(encoding, lz4, content), link, client).saturating_mul(10),
+        })
         .or_else(|| listed().next().map(|encoding| (encoding, false)))?;
     Some(How {
         encoding,
@@ -128,29 +134,25 @@ const fn is_raw(encoding: Encoding) -> bool {
 }
 
 /// Picoseconds a pixel until it is on the screen.
-fn time(cost: Cost, encoding: Encoding, link: LinkSpeed, client: &Client) -> u64 {
+fn time(cost: Cost, link: LinkSpeed, client: &Client) -> u64 {
     let work = cost.work * u64::from(client.speed.clamp(10, 100)) / 50;
+    // Bytes for 1000 pixels times picoseconds for a byte, over 1000.
     let wire = (cost.bytes * 1_000_000_000)
         .checked_div(link.0)
         .unwrap_or(u64::MAX / 100);
-    let penalty = if encoding == Encoding::Jpeg {
-        LOSS_PENALTY
-    } else {
-        10
-    };
-    (work + wire).saturating_mul(penalty)
+    work + wire
 }
 
-/// The best quality the link can carry often enough.
+/// The best quality the link can carry often enough, in the range the client wants.
 fn jpeg_quality(size: Size, link: LinkSpeed, client: &Client) -> u8 {
     let budget = link.0 / PICTURES_PER_SECOND;
-    let least = QUALITIES.last().map_or(1, |&(quality, _)| quality);
-    let fits = |bytes: u64| size.area().saturating_mul(bytes) / 1000 <= budget;
+    let fits = |cost: Cost| size.area().saturating_mul(cost.bytes) / 1000 <= budget;
     let quality = QUALITIES
         .iter()
-        .find(|&&(_, bytes)| fits(bytes))
-        .map_or(least, |&(quality, _)| quality);
+        .find(|(_, cost)| fits(*cost))
+        .map_or(1, |&(quality, _)| quality);
     quality
+        .min(BEST_QUALITY)
         .min(client.max_quality)
         .max(client.min_quality)
         .clamp(1, 100)
@@ -166,17 +168,34 @@ struct Cost {
 }
 
 impl Cost {
-    /// Measured on 1280x720 by `benches/picture.rs`, both ends ours; the work of a python client is alike where C codecs
-    /// do it.
+    const fn new(bytes: u64, work: u64) -> Self {
+        Self { bytes, work }
+    }
+
+    /// JPEG of a picture at `quality`.
+    fn jpeg(quality: u8) -> Self {
+        let [best, ..] = QUALITIES;
+        QUALITIES
+            .into_iter()
+            .rev()
+            .find(|&(least, _)| quality <= least)
+            .unwrap_or(best)
+            .1
+    }
+
+    /// The work is what `benches/picture.rs` measures on 1280x720, both ends ours, in picoseconds (a python client is
+    /// alike where C codecs do it). The bytes of flat ground are measured too; those of text and pictures are up to
+    /// three times what the drawn samples of the bench need, since real screens hold more.
     const fn of(encoding: Encoding, lz4: bool, content: Content) -> Self {
+        // Flat, text and picture: bytes and work.
         let (flat, text, picture) = match (encoding, lz4) {
-            (Encoding::Rgb24, false) => ((3000, 1000), (3000, 1000), (3000, 1000)),
-            (Encoding::Rgb24, true) => ((12, 2500), (400, 3000), (3000, 3000)),
-            (Encoding::Jpeg, _) => ((40, 12_000), (400, 16_000), (190, 14_000)),
-            (Encoding::Png | Encoding::PngP | Encoding::PngL, _) => ((4, 8000), (60, 20_000), (2500, 20_000)),
-            (Encoding::Webp, _) => ((2, 15_000), (90, 40_000), (1800, 60_000)),
-            (_, false) => ((4000, 500), (4000, 500), (4000, 500)),
-            (_, true) => ((16, 2500), (400, 2500), (3900, 3000)),
+            (Encoding::Rgb24, false) => ((3000, 1100), (3000, 1100), (3000, 1100)),
+            (Encoding::Rgb24, true) => ((12, 1600), (270, 3000), (3000, 1700)),
+            (Encoding::Png | Encoding::PngP | Encoding::PngL, _) => ((1, 4600), (100, 8100), (1800, 17_000)),
+            (Encoding::Jpeg, _) => ((16, 8400), (400, 11_000), (220, 10_000)),
+            (Encoding::Webp, _) => ((1, 5600), (100, 10_000), (1700, 22_000)),
+            (_, false) => ((4000, 250), (4000, 250), (4000, 250)),
+            (_, true) => ((16, 250), (300, 1100), (3900, 300)),
         };
         let (bytes, work) = match content {
             Content::Flat => flat,
@@ -184,6 +203,6 @@ impl Cost {
             Content::Picture => picture,
             Content::Mixed => ((text.0 + picture.0) / 2, (text.1 + picture.1) / 2),
         };
-        Self { bytes, work }
+        Self::new(bytes, work)
     }
 }

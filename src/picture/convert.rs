@@ -8,6 +8,9 @@ use crate::types::{Image, PixelFormat};
 
 /// Converts as many whole pixels of `src` as both slices hold. Alpha that is not there becomes opaque.
 pub fn convert_row(src: &[u8], from: PixelFormat, dst: &mut [u8], to: PixelFormat) {
+    let pixels = (src.len() / from.bytes()).min(dst.len() / to.bytes());
+    let src = src.get(..pixels * from.bytes()).unwrap_or_default();
+    let dst = dst.get_mut(..pixels * to.bytes()).unwrap_or_default();
     let swap = blue_first(from) != blue_first(to);
     match (from.bytes(), to.bytes()) {
         (4, 4) => {
@@ -17,20 +20,20 @@ pub fn convert_row(src: &[u8], from: PixelFormat, dst: &mut [u8], to: PixelForma
                 OPAQUE
             };
             match (swap, opaque) {
-                (false, 0) => copy(src, dst),
+                (false, 0) => dst.copy_from_slice(src),
                 // The unused byte of X formats says nothing, so it travels as it is.
-                (false, _) if !has_alpha(to) => copy(src, dst),
+                (false, _) if !has_alpha(to) => dst.copy_from_slice(src),
                 (false, _) => map_words(src, dst, |pixel| pixel | OPAQUE),
                 (true, 0) => map_words(src, dst, swap_red_blue),
                 (true, _) => map_words(src, dst, |pixel| swap_red_blue(pixel) | OPAQUE),
             }
         }
-        (4, _) if swap => shorten(src, dst, |[a, b, c, _]| [c, b, a], swap_red_blue),
-        (4, _) => shorten(src, dst, |[a, b, c, _]| [a, b, c], |pixel| pixel),
-        (_, 4) if swap => map(src, dst, |[a, b, c]: [u8; 3]| [c, b, a, 255]),
-        (_, 4) => map(src, dst, |[a, b, c]: [u8; 3]| [a, b, c, 255]),
+        (4, _) if swap => shorten(src, dst, swap_red_blue),
+        (4, _) => shorten(src, dst, |pixel| pixel),
+        (_, 4) if swap => lengthen(src, dst, swap_red_blue),
+        (_, 4) => lengthen(src, dst, |pixel| pixel),
         _ if swap => map(src, dst, |[a, b, c]: [u8; 3]| [c, b, a]),
-        _ => copy(src, dst),
+        _ => dst.copy_from_slice(src),
     }
 }
 
@@ -101,6 +104,8 @@ pub(super) fn room(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
 
 /// The alpha byte of a little-endian pixel.
 const OPAQUE: u32 = 0xff00_0000;
+/// The other three.
+const COLOURS: u32 = !OPAQUE;
 
 /// Exchanges the first and the third byte.
 const fn swap_red_blue(pixel: u32) -> u32 {
@@ -128,13 +133,6 @@ const fn alpha_for(to: PixelFormat, alpha: u8) -> u8 {
     if has_alpha(to) { alpha } else { 255 }
 }
 
-fn copy(src: &[u8], dst: &mut [u8]) {
-    let len = src.len().min(dst.len());
-    if let (Some(src), Some(dst)) = (src.get(..len), dst.get_mut(..len)) {
-        dst.copy_from_slice(src);
-    }
-}
-
 fn map<const N: usize, const M: usize>(src: &[u8], dst: &mut [u8], f: impl Fn([u8; N]) -> [u8; M]) {
     for (src, dst) in src.as_chunks::<N>().0.iter().zip(dst.as_chunks_mut::<M>().0) {
         *dst = f(*src);
@@ -147,33 +145,46 @@ fn map_words(src: &[u8], dst: &mut [u8], f: impl Fn(u32) -> u32) {
     });
 }
 
-/// Drops every fourth byte after `order` has put the other three in place; `single` does the same for the pixels that
-/// do not fill a group of four.
-fn shorten(src: &[u8], dst: &mut [u8], single: impl Fn([u8; 4]) -> [u8; 3], order: impl Fn(u32) -> u32) {
+/// Drops every fourth byte after `order` has put the other three in place.
+fn shorten(src: &[u8], dst: &mut [u8], order: impl Fn(u32) -> u32) {
     let (groups, rest) = src.as_chunks::<16>();
     let (packed, rest_out) = dst.as_chunks_mut::<12>();
-    let count = groups.len().min(packed.len());
-    for (src, dst) in groups.iter().zip(packed.iter_mut()) {
-        let [a, b, c, d] = words(*src).map(|pixel| order(pixel) & 0x00ff_ffff);
+    for (src, dst) in groups.iter().zip(packed) {
+        let [a, b, c, d] = words(src).map(|pixel| order(pixel) & COLOURS);
         let [a0, a1, a2, a3] = (a | b << 24).to_le_bytes();
         let [b0, b1, b2, b3] = (b >> 8 | c << 16).to_le_bytes();
         let [c0, c1, c2, c3] = (c >> 16 | d << 8).to_le_bytes();
         *dst = [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3];
     }
-    if groups.len() == packed.len() {
-        map(rest, rest_out, single);
-    } else {
-        map(
-            src.get(count * 16..).unwrap_or_default(),
-            dst.get_mut(count * 12..).unwrap_or_default(),
-            single,
-        );
+    map(rest, rest_out, |pixel: [u8; 4]| {
+        let [a, b, c, _] = order(u32::from_le_bytes(pixel)).to_le_bytes();
+        [a, b, c]
+    });
+}
+
+/// Adds an opaque fourth byte, then lets `order` put the other three in place.
+fn lengthen(src: &[u8], dst: &mut [u8], order: impl Fn(u32) -> u32) {
+    let (packed, rest) = src.as_chunks::<12>();
+    let (groups, rest_out) = dst.as_chunks_mut::<16>();
+    for (src, dst) in packed.iter().zip(groups) {
+        let &[a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3] = src;
+        let a = u32::from_le_bytes([a0, a1, a2, a3]);
+        let b = u32::from_le_bytes([b0, b1, b2, b3]);
+        let c = u32::from_le_bytes([c0, c1, c2, c3]);
+        let pixels = [a, a >> 24 | b << 8, b >> 16 | c << 16, c >> 8];
+        let [a, b, c, d] = pixels.map(|pixel| (order(pixel) | OPAQUE).to_le_bytes());
+        let ([a0, a1, a2, a3], [b0, b1, b2, b3]) = (a, b);
+        let ([c0, c1, c2, c3], [d0, d1, d2, d3]) = (c, d);
+        *dst = [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3];
     }
+    map(rest, rest_out, |[a, b, c]: [u8; 3]| {
+        (order(u32::from_le_bytes([a, b, c, 0])) | OPAQUE).to_le_bytes()
+    });
 }
 
 /// The four little-endian words of sixteen bytes.
-const fn words(bytes: [u8; 16]) -> [u32; 4] {
-    let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3] = bytes;
+const fn words(bytes: &[u8; 16]) -> [u32; 4] {
+    let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3] = *bytes;
     [
         u32::from_le_bytes([a0, a1, a2, a3]),
         u32::from_le_bytes([b0, b1, b2, b3]),

@@ -5,7 +5,7 @@
 //! 1. [`Fingerprint::scan`] hashes the captured pixels and says which rectangles really differ from what was sent,
 //! 2. [`ScrollFinder::find`] replaces as many of them as it can by moves inside the window,
 //! 3. [`regions`] tells flat ground, text and pictures apart,
-//! 4. [`choose`] picks an encoding per region for the link and the client,
+//! 4. [`choose()`] picks an encoding per region for the link and the client,
 //! 5. [`Encoder::encode`] makes the bytes of the draw packet, and
 //! 6. [`Fingerprint::commit`] remembers what was sent.
 //!
@@ -149,6 +149,16 @@ impl PictureError {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "drawing: every value is reduced to its range first"
+)]
 mod samples;
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the numbers of the tests are small"
+)]
 mod tests;

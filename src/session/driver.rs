@@ -18,6 +18,12 @@ pub trait Handler {
     /// The connection has news. The last event is [`Event::Closed`].
     fn event(&mut self, connection: &mut Connection, event: Event, now: Instant);
 
+    /// Whether more events may come. While this is false nothing is read, so the peer has to wait too; it is asked
+    /// again after each message.
+    fn accepts(&self) -> bool {
+        true
+    }
+
     /// The next message from elsewhere; may be dropped and called again.
     fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Self::Message>;
 
@@ -67,6 +73,10 @@ where
     loop {
         let mut busy = true;
         for _ in 0..MAX_EVENTS {
+            if !handler.accepts() && !connection.is_ending() {
+                busy = false;
+                break;
+            }
             let now = now();
             let Some(event) = connection.poll_event(now) else {
                 busy = false;
@@ -104,7 +114,7 @@ where
         read_first = !read_first;
         let step = poll_fn(|context| {
             for reading in [read_first, !read_first] {
-                if reading && connection.wants_read() {
+                if reading && connection.wants_read() && handler.accepts() {
                     let read = pin!(stream.read_buf(connection.read_buf()));
                     if let Poll::Ready(result) = read.poll(context) {
                         return Poll::Ready(Step::Read(result));

@@ -1,7 +1,16 @@
 //! LAYER 5: sessions, made of a connection, a display and what decides between them.
 
+pub mod client;
+mod dial;
 mod driver;
 mod mailbox;
+mod painter;
+mod request;
+pub mod screen;
+pub mod server;
 
+pub use dial::dial;
 pub use driver::{Handler, drive, now};
 pub use mailbox::{Disconnected, Mailbox, Outbox, mailbox};
+pub use painter::{Painter, Piece};
+pub use request::{Answer, Request, RequestError, ask};

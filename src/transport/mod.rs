@@ -1,1 +1,274 @@
-//! To be written.
+//! Open paths between two processes: [`connect`] to an [`Address`], [`listen`] on a [`Bind`], and get [`Link`]s.
+//!
+//! A link is a boxed byte stream and its facts. Nothing here knows packets, sessions or displays' names, and this
+//! file holds the only `match`es over kinds of transport: a new kind is one file and one arm in each.
+
+mod accounts;
+#[cfg(test)]
+mod conformance;
+mod error;
+mod kernel;
+mod listener;
+mod probe;
+mod socket;
+mod stale;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod unix;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep, timeout};
+
+pub use self::accounts::{group_id, in_group};
+pub use self::error::{AcceptError, ConnectError, ListenError};
+pub use self::kernel::{KernelInfo, PeerCredentials};
+pub use self::listener::Listener;
+pub use self::probe::Probe;
+pub use self::stale::{SessionState, probe_abstract, probe_socket};
+pub use self::tcp::connect_any;
+pub use crate::address::TransportKind;
+use crate::address::{Address, Bind, Options, Target};
+
+/// What every transport's byte stream can do.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// The byte stream of some transport. Vectored writes reach it (no joining of buffers in between).
+pub type BoxedStream = Box<dyn Stream>;
+
+/// An open path to a peer.
+pub struct Link {
+    /// The bytes.
+    pub stream: BoxedStream,
+    /// What is known about the path.
+    pub info: LinkInfo,
+}
+
+impl Link {
+    /// The link of that stream and those facts.
+    pub fn new(stream: impl Stream + 'static, info: LinkInfo) -> Self {
+        Self {
+            stream: Box::new(stream),
+            info,
+        }
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The facts about a link. Cloning it is cheap and does not keep the link open.
+#[derive(Clone, Debug)]
+pub struct LinkInfo {
+    /// Which transport carries it.
+    pub kind: TransportKind,
+    /// What to call it towards users: the address connected to, or the one the peer came in through.
+    pub target: String,
+    /// This end: `IP:PORT`, a socket's path, or `@NAME`.
+    pub local: String,
+    /// The other end, likewise; for the accepting side of a unix socket that is the socket's path.
+    pub peer: String,
+    /// Who the peer is, when the kernel vouches for it (unix sockets).
+    pub credentials: Option<PeerCredentials>,
+    /// True when the peer is surely on this machine.
+    pub is_local: bool,
+    /// Asks the kernel about the path.
+    pub probe: Probe,
+}
+
+/// Options of the sockets themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Send at once rather than wait for more (`TCP_NODELAY`).
+    pub nodelay: bool,
+    /// Notice dead peers even when silent (`SO_KEEPALIVE`).
+    pub keepalive: bool,
+    /// Take no more bytes than this ahead of the network (`TCP_NOTSENT_LOWAT`); `None` leaves it to the kernel.
+    pub notsent_lowat: Option<u32>,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            nodelay: true,
+            keepalive: true,
+            notsent_lowat: None,
+        }
+    }
+}
+
+impl Tuning {
+    /// These, with what an address or a bind value overrides: `nodelay=no`, `keepalive=no`.
+    pub fn with(&self, options: &Options) -> Self {
+        Self {
+            nodelay: options.flag("nodelay").unwrap_or(self.nodelay),
+            keepalive: options.flag("keepalive").unwrap_or(self.keepalive),
+            notsent_lowat: self.notsent_lowat,
+        }
+    }
+}
+
+/// How to connect.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// How long to keep trying while nobody answers: the server may be starting (`XPRA_CONNECT_TIMEOUT`, 20 s).
+    pub timeout: Duration,
+    /// How long one try may take (`XPRA_SOCKET_TIMEOUT`, 20 s).
+    pub attempt_timeout: Duration,
+    /// Socket options.
+    pub tuning: Tuning,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(20),
+            attempt_timeout: Duration::from_secs(20),
+            tuning: Tuning::default(),
+        }
+    }
+}
+
+/// How to listen.
+#[derive(Clone, Debug)]
+pub struct ListenOptions {
+    /// Names and directories of a session's unix sockets.
+    pub names: LocalNames,
+    /// Mode of socket files (`--socket-permissions`).
+    pub permissions: u32,
+    /// The group socket files are given to, when root or a member (`XPRA_GROUP`).
+    pub group: String,
+    /// Replace socket files without asking whether someone answers (upgrade).
+    pub clobber: bool,
+    /// How long a socket file that refuses connections may belong to a server that is starting
+    /// (`XPRA_WAIT_PROBE_TIMEOUT`).
+    pub probe_timeout: Duration,
+    /// Socket options of accepted connections.
+    pub tuning: Tuning,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self {
+            names: LocalNames::default(),
+            permissions: 0o600,
+            group: "xpra".to_owned(),
+            clobber: false,
+            probe_timeout: Duration::from_secs(6),
+            tuning: Tuning::default(),
+        }
+    }
+}
+
+/// Where the unix sockets of one session belong. `discovery` works it out from the environment.
+#[derive(Clone, Debug, Default)]
+pub struct LocalNames {
+    /// The display without its colon.
+    pub display: String,
+    /// What precedes it in file names: the host name and a dash.
+    pub prefix: String,
+    /// The socket directories, first the one for relative names.
+    pub directories: Vec<PathBuf>,
+    /// The session's own directory, which gets a `socket` too.
+    pub session_directory: Option<PathBuf>,
+}
+
+/// Connects to `address`, trying once a second while nobody answers (`endpoints.md` a.3).
+///
+/// Displays and session names must have been resolved by `discovery`.
+pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Link, ConnectError> {
+    let target = address.to_string();
+    let tuning = options.tuning.with(&address.options);
+    let stream = match &address.target {
+        Target::Abstract(name) => retry(&target, options, || unix::connect_abstract(name)).await,
+        Target::Remote(remote) if remote.kind == TransportKind::Tcp => {
+            let addresses = tcp::resolve(&remote.host, remote.port).await?;
+            retry(&target, options, || tcp::connect(&addresses, &tuning)).await
+        }
+        Target::Socket(path) => retry(&target, options, || unix::connect(path)).await,
+        Target::Remote(_) | Target::NamedPipe(_) | Target::Vsock { .. } => {
+            return Err(ConnectError::Unsupported { target });
+        }
+        Target::Auto | Target::Display(_) | Target::Session(_) => {
+            return Err(ConnectError::Unresolved { target });
+        }
+    }?;
+    let kind = address.kind().unwrap_or(TransportKind::Socket);
+    let info = stream.info(kind, target);
+    Ok(Link::new(stream, info))
+}
+
+/// Listens on `bind`: several listeners when it stands for several sockets, none when it says so.
+pub async fn listen(bind: &Bind, options: &ListenOptions) -> Result<Vec<Listener>, ListenError> {
+    match bind.kind {
+        TransportKind::Socket => unix::listen(bind, options).await,
+        TransportKind::Tcp => tcp::listen(bind, options).await,
+        TransportKind::NamedPipe
+        | TransportKind::Quic
+        | TransportKind::Ssh
+        | TransportKind::Ssl
+        | TransportKind::Vsock
+        | TransportKind::Ws
+        | TransportKind::Wss => Err(ListenError::Unsupported { kind: bind.kind }),
+    }
+}
+
+/// Tries until `options.timeout` has passed, a second apart, as long as failing means that nobody is there yet.
+async fn retry<F>(
+    target: &str,
+    options: &ConnectOptions,
+    attempt: impl Fn() -> F,
+) -> Result<socket::Socket, ConnectError>
+where
+    F: Future<Output = io::Result<socket::Socket>>,
+{
+    let start = Instant::now();
+    let mut noticed = false;
+    loop {
+        let error = match timeout(options.attempt_timeout, attempt()).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => error,
+            Err(_) => io::Error::new(io::ErrorKind::TimedOut, "no answer"),
+        };
+        let next = start.elapsed() + RETRY_DELAY;
+        if !may_pass(error.kind()) || next > options.timeout {
+            return Err(ConnectError::failed(target, &error, start.elapsed()));
+        }
+        if !noticed {
+            tracing::info!(
+                "cannot connect to '{target}' yet: {error}; trying for {} s",
+                options.timeout.as_secs()
+            );
+            noticed = true;
+        }
+        sleep(RETRY_DELAY).await;
+    }
+}
+
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// True for failures that a server which is just starting, or a network that is just coming up, explains.
+fn may_pass(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NotFound
+            | io::ErrorKind::TimedOut
+    )
+}

@@ -4,6 +4,7 @@
 //! allocated, and a file that is too short to hold what it announces is refused for that alone.
 
 mod jpeg;
+mod lz4;
 mod png;
 mod rgb;
 mod scale;
@@ -53,17 +54,11 @@ impl Decoder {
         let painted = match (&coded.data, coded.encoding) {
             (_, Encoding::Void) => return Ok(Rect::default()),
             (Payload::Scroll(moves), Encoding::Scroll) => scroll::paint(canvas, moves, &mut self.aside),
-            (Payload::Bytes(bytes), encoding) => {
-                match coded.scaled_size.filter(|&size| size != rect.size()) {
-                    None => self.decode(canvas, rect, coded, bytes),
-                    Some(size) => self.decode_scaled(canvas, rect, size, coded, bytes),
-                }
-                .map_err(|error| match error {
-                    PictureError::Unsupported(_) => PictureError::Unsupported(encoding),
-                    other => other,
-                })
-            }
-            (Payload::Scroll(_), encoding) => Err(PictureError::Unsupported(encoding)),
+            (Payload::Scroll(_), other) => Err(PictureError::Unsupported(other)),
+            (Payload::Bytes(bytes), _) => match coded.scaled_size.filter(|&size| size != rect.size()) {
+                None => self.decode(canvas, rect, coded, bytes),
+                Some(size) => self.decode_scaled(canvas, rect, size, coded, bytes),
+            },
         };
         for buffer in [&mut self.unpacked, &mut self.aside] {
             if buffer.len() > KEEP {

@@ -1,6 +1,6 @@
 //! Raw pixels, plain or compressed.
 
-use super::{Target, check_ratio};
+use super::{Target, check_ratio, lz4};
 use crate::picture::convert::room;
 use crate::picture::format::Layout;
 use crate::picture::{Coded, Compression, MAX_PIXELS, PictureError};
@@ -132,8 +132,8 @@ impl<'a> Packed<'a> {
     /// Unpacks the block, which must fill `out`.
     fn unpack(&self, out: &mut [u8], encoding: Encoding) -> Result<(), PictureError> {
         let found = match self.compression {
-            Compression::Lz4 => lz4_flex::block::decompress_into(self.block, out)
-                .map_err(|error| PictureError::corrupt(encoding, error))?,
+            Compression::Lz4 => lz4::unpack(self.block, out)
+                .ok_or_else(|| PictureError::corrupt(encoding, "not an LZ4 block of this size"))?,
             Compression::Zlib => {
                 let mut zlib = Decompress::new(true);
                 let status = zlib

@@ -10,7 +10,7 @@ use super::{Coded, Payload, PictureError};
 use crate::types::{Encoding, Image, PixelFormat};
 use bytes::Bytes;
 
-/// How one region is to be coded; what [`choose`](super::choose) returns.
+/// How one region is to be coded; what [`choose`](super::choose()) returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct How {
     /// The encoding.

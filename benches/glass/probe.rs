@@ -1,0 +1,88 @@
+//! Looks at the client's screen until each frame number is there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use x11rb::connection::Connection;
+use x11rb::protocol::xproto::{ConnectionExt as _, ImageFormat, Window};
+use x11rb::rust_connection::RustConnection;
+use xpra::types::{Point, Rect, Size};
+
+use crate::display::Display;
+use crate::source::{Layout, read_code};
+
+/// Time between two looks: the resolution, and small beside what is measured.
+const PAUSE: Duration = Duration::from_micros(300);
+
+/// When a frame number was first seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown {
+    pub(crate) number: u32,
+    pub(crate) at: Instant,
+}
+
+/// A thread that looks all the time.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<Vec<Shown>>>,
+}
+
+impl Probe {
+    /// Looks at `screen`, where the source's window of `size` is shown at `origin`.
+    pub(crate) fn start(screen: &Display, origin: Point, size: Size) -> Result<Self> {
+        let (conn, _) = screen.connect()?;
+        let root = screen.root();
+        let rows = Layout::new(size).strips().map(|strip| {
+            Rect::new(
+                origin.x + strip.x,
+                origin.y + strip.y + (strip.h / 2).cast_signed(),
+                strip.w,
+                1,
+            )
+        });
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || watch(&conn, root, rows, &stopped));
+        Ok(Self { stop, thread })
+    }
+
+    /// Stops looking; the frames seen, in the order of being seen.
+    pub(crate) fn finish(self) -> Result<Vec<Shown>> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().map_err(|_| anyhow!("the probe panicked"))?
+    }
+}
+
+fn watch(conn: &RustConnection, root: Window, rows: [Rect; 2], stop: &AtomicBool) -> Result<Vec<Shown>> {
+    let mut shown = Vec::new();
+    let mut last = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let numbers = look(conn, root, rows)?;
+        let at = Instant::now();
+        // The frame is there when its last part is: both ends of the changed area show it.
+        if let [Some(top), Some(bottom)] = numbers
+            && top.min(bottom) > last
+        {
+            last = top.min(bottom);
+            shown.push(Shown { number: last, at });
+        }
+        thread::sleep(PAUSE);
+    }
+    Ok(shown)
+}
+
+/// What both rows of cells show, read in one round trip.
+fn look(conn: &RustConnection, root: Window, rows: [Rect; 2]) -> Result<[Option<u32>; 2]> {
+    let ask = |row: Rect| -> Result<_> {
+        let (x, y) = (i16::try_from(row.x)?, i16::try_from(row.y)?);
+        let (w, h) = (u16::try_from(row.w)?, u16::try_from(row.h)?);
+        Ok(conn.get_image(ImageFormat::Z_PIXMAP, root, x, y, w, h, u32::MAX)?)
+    };
+    let (top, bottom) = (ask(rows[0])?, ask(rows[1])?);
+    conn.flush()?;
+    Ok([read_code(&top.reply()?.data), read_code(&bottom.reply()?.data)])
+}

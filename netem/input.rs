@@ -1,0 +1,125 @@
+//! Keys and the pointer go the other way: typed at the client, read by a program on the server's display.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use xpra::types::Size;
+
+use crate::display::{Display, WindowFacts};
+use crate::peer::{Mode, Peer, Room, Server, Via, attach};
+use crate::process::{self, Process, until};
+use crate::with;
+
+const SCREEN: Size = Size::new(640, 480);
+const LIMIT: Duration = Duration::from_secs(20);
+
+#[test]
+fn harness_types_into_real_xpra() -> Result<()> {
+    typing(Peer::Xpra3, Peer::Xpra3, Mode::Shadow)?;
+    typing(Peer::Xpra3, Peer::Xpra3, Mode::Seamless)
+}
+
+#[test]
+fn harness_types_into_real_xpra6() -> Result<()> {
+    typing(Peer::Xpra6, Peer::Xpra6, Mode::Shadow)?;
+    typing(Peer::Xpra6, Peer::Xpra6, Mode::Seamless)
+}
+
+#[test]
+fn our_client_our_server() -> Result<()> {
+    typing(Peer::Ours, Peer::Ours, Mode::Shadow)
+}
+
+#[test]
+fn our_client_xpra3_server() -> Result<()> {
+    typing(Peer::Ours, Peer::Xpra3, Mode::Shadow)?;
+    typing(Peer::Ours, Peer::Xpra3, Mode::Seamless)
+}
+
+#[test]
+fn our_client_xpra6_server() -> Result<()> {
+    typing(Peer::Ours, Peer::Xpra6, Mode::Shadow)?;
+    typing(Peer::Ours, Peer::Xpra6, Mode::Seamless)
+}
+
+#[test]
+fn xpra3_client_our_server() -> Result<()> {
+    typing(Peer::Xpra3, Peer::Ours, Mode::Shadow)
+}
+
+#[test]
+fn xpra6_client_our_server() -> Result<()> {
+    typing(Peer::Xpra6, Peer::Ours, Mode::Shadow)
+}
+
+/// Types a line at the client and waits for a terminal on the server's display to have read it.
+fn typing(client: Peer, server: Peer, mode: Mode) -> Result<()> {
+    with(&[client, server], |room| {
+        let source = Display::start(SCREEN, &room.logs())?;
+        let screen = Display::start(SCREEN, &room.logs())?;
+        let server = Server::start(room, server, mode, &source)?;
+        let typed = room.path("typed");
+        let _viewer = attach(room, client, &server, Via::Tcp, &screen)?;
+        let _terminal = terminal(room, &source, &format!("cat > {}", typed.display()))?;
+        if mode == Mode::Shadow {
+            let terminal = window(&source, |window| window.title == "terminal")?;
+            source.focus(terminal.id)?;
+        }
+        let area = window(&screen, |window| match mode {
+            Mode::Shadow => window.rect.size() == SCREEN,
+            Mode::Seamless => window.title.contains("terminal"),
+        })?;
+        screen.focus(area.id)?;
+
+        screen.point_at(area.rect.x + 45, area.rect.y + 67)?;
+        let shown = window(&source, |window| window.title.contains("terminal"))?;
+        let place = match mode {
+            Mode::Shadow => (45, 67),
+            Mode::Seamless => (shown.rect.x + 45, shown.rect.y + 67),
+        };
+        let moved = until(LIMIT, || Ok((source.pointer()? == place).then_some(())))?;
+        moved.with_context(|| format!("the pointer is at {:?}, not {place:?}", source.pointer()))?;
+
+        // A line may be typed before the client's window has the focus: repeat until one arrives whole.
+        let line = "hello xpra 42\n";
+        let read = until(LIMIT, || {
+            screen.type_text(line)?;
+            let read = || {
+                Ok(std::fs::read_to_string(&typed)
+                    .ok()
+                    .filter(|text| text.contains(line)))
+            };
+            until(Duration::from_secs(2), read)
+        })?;
+        read.with_context(|| format!("read {:?}", std::fs::read_to_string(&typed)))?;
+        Ok(())
+    })
+}
+
+/// A terminal titled "terminal" on `display` that runs a shell command.
+fn terminal(room: &Room, display: &Display, script: &str) -> Result<Process> {
+    let mut command = process::command("xterm");
+    command.args([
+        "-T",
+        "terminal",
+        "-geometry",
+        "60x15+0+0",
+        "-e",
+        "sh",
+        "-c",
+        script,
+    ]);
+    command.env("DISPLAY", display.name()).env_remove("XAUTHORITY");
+    Process::start("xterm", command, &room.logs().join("xterm.log"))
+}
+
+/// Waits for a visible window that `is` likes; the outermost one.
+fn window(display: &Display, is: impl Fn(&WindowFacts) -> bool) -> Result<WindowFacts> {
+    let found = until(LIMIT, || {
+        Ok(display
+            .windows()?
+            .into_iter()
+            .find(|window| window.viewable && is(window)))
+    })?;
+    found.with_context(|| format!("no such window among {:?}", display.windows()))
+}

@@ -1,0 +1,375 @@
+//! xpra servers and clients, ours and real ones, each with a private place for sockets and configuration.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::display::Display;
+use crate::process::{self, Process, until};
+
+/// How long a server may take to be ready.
+const READY_LIMIT: Duration = Duration::from_secs(40);
+
+/// How long a command that asks a server something may take.
+const COMMAND_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a server says once it accepts clients.
+const READY: &str = "xpra is ready.";
+
+/// One implementation of xpra.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// The binary of this package.
+    Ours,
+    /// Debian 12's xpra 3.1.3: rencode and zlib.
+    Xpra3,
+    /// xpra 6.5: rencodeplus and lz4.
+    Xpra6,
+}
+
+/// How a client reaches a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// Loopback TCP, pixels in the stream.
+    Tcp,
+    /// A unix socket, pixels in the stream.
+    Unix,
+    /// A unix socket, pixels in shared memory.
+    Mmap,
+}
+
+/// What a server shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The whole screen of a display.
+    Shadow,
+    /// Each window of a display on its own.
+    Seamless,
+}
+
+impl Peer {
+    /// Where its program is, if it is installed.
+    pub(crate) fn program(self) -> Option<PathBuf> {
+        let path = match self {
+            // Another build may be put in its place, to compare two.
+            Self::Ours => {
+                std::env::var_os("XPRA_RS").map_or_else(|| env!("CARGO_BIN_EXE_xpra-rs").into(), Into::into)
+            }
+            Self::Xpra3 => PathBuf::from("/usr/bin/xpra"),
+            Self::Xpra6 => match std::env::var_os("XPRA6") {
+                Some(path) => path.into(),
+                None => {
+                    PathBuf::from(std::env::var_os("HOME")?).join(".cache/xpra-peers/xpra-6.5.5/bin/xpra")
+                }
+            },
+        };
+        path.exists().then_some(path)
+    }
+
+    /// The options that keep it from doing more than is tested.
+    fn quiet(self, room: &Room) -> Vec<String> {
+        let sockets = room.sockets();
+        let mut options = vec![format!("--socket-dir={}", sockets.display())];
+        if self != Self::Ours {
+            options.push(format!("--socket-dirs={}", sockets.display()));
+            let off = [
+                "mdns",
+                "pulseaudio",
+                "speaker",
+                "microphone",
+                "webcam",
+                "printing",
+                "file-transfer",
+            ];
+            let off = off.into_iter().chain(["notifications", "systemd-run", "bell"]);
+            options.extend(off.map(|name| format!("--{name}=no")));
+        }
+        options
+    }
+
+    fn server_options(self) -> &'static [&'static str] {
+        match self {
+            Self::Ours => &[],
+            Self::Xpra3 => &[
+                "--html=off",
+                "--dbus-launch=",
+                "--dbus-proxy=no",
+                "--dbus-control=no",
+            ],
+            // Xvfb tells no refresh rate: left to itself 6.5 then sends about five pictures a second.
+            Self::Xpra6 => &[
+                "--html=off",
+                "--dbus=no",
+                "--dbus-control=no",
+                "--refresh-rate=60",
+            ],
+        }
+    }
+
+    fn client_options(self, via: Via) -> Vec<&'static str> {
+        let mut options = match self {
+            Self::Ours => vec![],
+            Self::Xpra3 => vec!["--opengl=no", "--tray=no"],
+            Self::Xpra6 => vec!["--opengl=no", "--tray=no", "--splash=no"],
+        };
+        if self != Self::Ours || via == Via::Mmap {
+            options.push(if via == Via::Mmap {
+                "--mmap=yes"
+            } else {
+                "--mmap=no"
+            });
+        }
+        options
+    }
+}
+
+/// A private place: runtime folder, home, sockets, logs. Removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Room {
+    dir: TempDir,
+}
+
+impl Room {
+    pub(crate) fn new() -> Result<Self> {
+        let room = Self {
+            dir: tempfile::Builder::new().prefix("xpra-").tempdir()?,
+        };
+        for name in ["run", "sd", "conf", "home", "logs"] {
+            let dir = room.path(name);
+            fs::create_dir(&dir)?;
+            fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
+        }
+        // Debian's default starts an X session of its own.
+        fs::write(room.path("conf/xpra.conf"), "start =\n")?;
+        Ok(room)
+    }
+
+    /// A path below the place.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Where logs go.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.path("logs")
+    }
+
+    fn sockets(&self) -> PathBuf {
+        self.path("sd")
+    }
+
+    /// The last lines of each log, for a failure's report.
+    pub(crate) fn print_logs(&self) {
+        let mut logs: Vec<_> = fs::read_dir(self.logs())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|log| log.path())
+            .collect();
+        logs.sort();
+        for log in logs {
+            let text = fs::read(&log).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+            eprintln!("---- {} ----", log.file_name().unwrap_or_default().display());
+            lines
+                .iter()
+                .skip(lines.len().saturating_sub(25))
+                .for_each(|line| eprintln!("{line}"));
+        }
+    }
+
+    /// `peer`'s program with its environment set.
+    pub(crate) fn command(&self, peer: Peer, display: Option<&Display>) -> Result<Command> {
+        let program = peer
+            .program()
+            .with_context(|| format!("{peer:?} is not installed"))?;
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let beside = program.parent().map(Path::to_owned);
+        let path = std::env::join_paths(beside.into_iter().chain(std::env::split_paths(&path)))?;
+        let mut command = process::command(program);
+        command
+            .env("PATH", path)
+            .env("HOME", self.path("home"))
+            .env("XDG_CONFIG_HOME", self.path("home/.config"))
+            .env("XDG_CACHE_HOME", self.path("home/.cache"))
+            .env("XDG_RUNTIME_DIR", self.path("run"))
+            .env("XPRA_SYSTEM_CONF_DIRS", self.path("conf"))
+            // Without one, xpra starts a session bus that outlives it.
+            .env("DBUS_SESSION_BUS_ADDRESS", "disabled:")
+            .env_remove("XAUTHORITY")
+            .env_remove("WAYLAND_DISPLAY");
+        match display {
+            Some(display) => command.env("DISPLAY", display.name()),
+            None => command.env_remove("DISPLAY"),
+        };
+        Ok(command)
+    }
+
+    /// Runs a command of `peer` to its end.
+    pub(crate) fn run(&self, peer: Peer, arguments: &[&str]) -> Result<Output> {
+        let mut command = self.command(peer, None)?;
+        command.args(arguments).args(peer.quiet(self));
+        let name = format!("{peer:?} {}", arguments.first().copied().unwrap_or_default());
+        let (out, err) = (
+            tempfile::NamedTempFile::new_in(self.logs())?,
+            tempfile::NamedTempFile::new_in(self.logs())?,
+        );
+        command
+            .stdout(Stdio::from(out.reopen()?))
+            .stderr(Stdio::from(err.reopen()?));
+        let mut child = command.spawn()?;
+        let status = until(COMMAND_LIMIT, || Ok(child.try_wait()?))?;
+        if status.is_none() {
+            child.kill()?;
+            child.wait()?;
+        }
+        let (stdout, stderr) = (fs::read(out.path())?, fs::read(err.path())?);
+        let status = status.with_context(|| {
+            format!(
+                "{name} did not end within {COMMAND_LIMIT:?}: {}",
+                String::from_utf8_lossy(&stderr)
+            )
+        })?;
+        Ok(Output {
+            status,
+            stdout,
+            stderr,
+        })
+    }
+
+    /// As [`Room::run`], with status 0 demanded; gives the standard output.
+    pub(crate) fn ask(&self, peer: Peer, arguments: &[&str]) -> Result<String> {
+        let output = self.run(peer, arguments)?;
+        ensure!(
+            output.status.success(),
+            "{peer:?} {arguments:?}: {}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
+/// A running server and how to reach it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    process: Process,
+    port: u16,
+    socket: PathBuf,
+}
+
+impl Server {
+    /// Starts `peer` on `display`, on a TCP port and the default unix socket, and waits until it is ready.
+    pub(crate) fn start(room: &Room, peer: Peer, mode: Mode, display: &Display) -> Result<Self> {
+        let mut server = Self::launch(room, peer, mode, display)?;
+        server.process.wait_for_log(READY, READY_LIMIT)?;
+        server.socket = server.find_socket(room, display)?;
+        Ok(server)
+    }
+
+    /// As [`Server::start`], without waiting: the unix socket is not known yet.
+    pub(crate) fn launch(room: &Room, peer: Peer, mode: Mode, display: &Display) -> Result<Self> {
+        let port = free_port()?;
+        let mut command = room.command(peer, Some(display))?;
+        match mode {
+            Mode::Shadow => command.arg("shadow").arg(display.name()),
+            Mode::Seamless => command.arg("start").arg(display.name()).arg("--use-display=yes"),
+        };
+        command
+            .args(["--daemon=no", "--bind=auto"])
+            .arg(format!("--bind-tcp=127.0.0.1:{port}"))
+            .args(peer.server_options())
+            .args(peer.quiet(room));
+        let log = room
+            .logs()
+            .join(format!("server-{peer:?}-{}.log", display.number()));
+        let process = Process::start(&format!("{peer:?} server"), command, &log)?;
+        Ok(Self {
+            process,
+            port,
+            socket: PathBuf::new(),
+        })
+    }
+
+    fn find_socket(&self, room: &Room, display: &Display) -> Result<PathBuf> {
+        let end = format!("-{}", display.number());
+        let found = until(Duration::from_secs(2), || {
+            let names = fs::read_dir(room.sockets())?.collect::<Result<Vec<_>, _>>()?;
+            let names = names
+                .into_iter()
+                .filter(|entry| entry.file_name().to_string_lossy().ends_with(&end));
+            Ok(names.map(|entry| entry.path()).next())
+        })?;
+        found.with_context(|| format!("{} has no socket for {}", self.process.name(), display.name()))
+    }
+
+    /// Its address, spelled for `client`.
+    pub(crate) fn url(&self, client: Peer, via: Via) -> String {
+        match (via, client) {
+            (Via::Tcp, _) => format!("tcp://127.0.0.1:{}/", self.port),
+            (_, Peer::Xpra3) => format!("socket:{}", self.socket.display()),
+            (_, Peer::Ours | Peer::Xpra6) => format!("socket://{}", self.socket.display()),
+        }
+    }
+
+    /// Its TCP port on the loopback address.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Its process.
+    pub(crate) const fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+/// Starts `peer`'s client for `server`, its windows on `display`.
+pub(crate) fn attach(
+    room: &Room,
+    peer: Peer,
+    server: &Server,
+    via: Via,
+    display: &Display,
+) -> Result<Process> {
+    let mut command = room.command(peer, Some(display))?;
+    command
+        .arg("attach")
+        .arg(server.url(peer, via))
+        .args(peer.client_options(via))
+        .args(peer.quiet(room));
+    let log = room
+        .logs()
+        .join(format!("client-{peer:?}-{via:?}-{}.log", display.number()));
+    Process::start(&format!("{peer:?} client"), command, &log)
+}
+
+/// Starts our client without a display.
+pub(crate) fn attach_headless(room: &Room, server: &Server, via: Via) -> Result<Process> {
+    let peer = Peer::Ours;
+    let mut command = room.command(peer, None)?;
+    command
+        .args(["attach", &server.url(peer, via), "--headless"])
+        .args(peer.quiet(room));
+    Process::start(
+        "headless client",
+        command,
+        &room.logs().join("client-headless.log"),
+    )
+}
+
+/// A TCP port nobody uses right now.
+pub(crate) fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

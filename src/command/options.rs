@@ -1,0 +1,749 @@
+//! xpra's habits of writing options, turned into the one way clap reads them (`endpoints.md` j).
+//!
+//! Options may stand anywhere, also before the subcommand. Those of other subcommands are ignored. Options which
+//! were switches once may be written `--opt` and `--no-opt` for `--opt=yes` and `--opt=no`. Options of xpra that
+//! nothing here reads yet are ignored with a warning, or refused when that would not be what was asked for.
+
+use super::exit::{ExitCode, Failure};
+use clap::{Arg, ArgAction, Command};
+use std::ffi::OsString;
+
+/// Arguments as clap reads them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Normalized {
+    /// Program, subcommand, its arguments, its options, and what is to be taken as it stands.
+    pub(super) words: Vec<OsString>,
+    /// Options that ask for something which is not available, as they were written.
+    pub(super) ignored: Vec<String>,
+    /// Whether `-d` or `--debug` was there.
+    pub(super) debug: bool,
+}
+
+/// The truth in the value of a switch: `yes` or `no`, and what else xpra takes for them.
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "yes" | "true" | "1" | "on" => Ok(true),
+        "no" | "false" | "0" | "off" => Ok(false),
+        _ => Err("write yes or no".to_owned()),
+    }
+}
+
+/// Puts the arguments in order.
+pub(super) fn normalize(
+    arguments: impl IntoIterator<Item = OsString>,
+    program: &Command,
+) -> Result<Normalized, Failure> {
+    let mut words = arguments.into_iter();
+    let mut normalized = Normalized::default();
+    let name = words.next().unwrap_or_else(|| program.get_name().into());
+    let mut positionals: Vec<OsString> = Vec::new();
+    let mut options: Vec<(String, Option<String>)> = Vec::new();
+    let mut words = words.peekable();
+    while let Some(word) = words.next() {
+        let next = words.peek().and_then(|next| next.to_str());
+        match word.to_str() {
+            Some("--") => {
+                positionals.push(word);
+                positionals.extend(words);
+                break;
+            }
+            Some("-d" | "--debug") => {
+                normalized.debug = true;
+                if next.is_some_and(|next| is_category(next, program)) {
+                    words.next();
+                }
+            }
+            Some(debug) if debug.starts_with("--debug=") => normalized.debug = true,
+            Some("-z") => {
+                words.next();
+            }
+            Some(level) if level.starts_with("-z") => {}
+            Some("-h") => options.push(("help".to_owned(), None)),
+            Some("-V") => options.push(("version".to_owned(), None)),
+            Some(long) if long.starts_with("--") => {
+                let option = Written::read(long, next, program)?;
+                if option.took_next {
+                    words.next();
+                }
+                match option.meaning {
+                    Meaning::Ours => options.push((option.name, option.value)),
+                    Meaning::Absent => normalized.ignored.push(long.to_owned()),
+                    Meaning::AlreadySo => {}
+                }
+            }
+            _ => positionals.push(word),
+        }
+        // what follows a control command is the command's
+        if is_verbatim(&positionals) {
+            positionals.extend(words);
+            break;
+        }
+    }
+    let (before, after) = placed(
+        options,
+        positionals.first().and_then(|word| word.to_str()),
+        program,
+    );
+    let end = positionals
+        .iter()
+        .position(|word| word == "--")
+        .unwrap_or(positionals.len());
+    let verbatim = positionals.split_off(if is_verbatim(&positionals) { 2 } else { end });
+    normalized.words = [name]
+        .into_iter()
+        .chain(before)
+        .chain(positionals)
+        .chain(after)
+        .chain(verbatim)
+        .collect();
+    Ok(normalized)
+}
+
+/// `control SESSION COMMAND ...`: the words of the command are not looked into.
+fn is_verbatim(positionals: &[OsString]) -> bool {
+    positionals.len() > 2 && positionals.first().is_some_and(|word| word == "control")
+}
+
+/// The options of the program itself, and those of the subcommand; others are dropped, as xpra does.
+fn placed(
+    options: Vec<(String, Option<String>)>,
+    subcommand: Option<&str>,
+    program: &Command,
+) -> (Vec<OsString>, Vec<OsString>) {
+    let subcommand = subcommand.and_then(|name| program.find_subcommand(name));
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for (name, value) in options {
+        let word = match &value {
+            Some(value) => format!("--{name}={value}").into(),
+            None => format!("--{name}").into(),
+        };
+        if name == "version" || subcommand.is_none() {
+            before.push(word);
+        } else if name == "help" || subcommand.is_some_and(|command| find_argument(command, &name).is_some())
+        {
+            after.push(word);
+        } else {
+            tracing::debug!(option = name, "not an option of this subcommand");
+        }
+    }
+    (before, after)
+}
+
+/// One option as the user wrote it.
+struct Written {
+    name: String,
+    value: Option<String>,
+    took_next: bool,
+    meaning: Meaning,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// It asks for something we never do.
+    Absent,
+    /// It asks for what we do anyway.
+    AlreadySo,
+    /// Something here reads it.
+    Ours,
+}
+
+/// What may follow the name of an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Nothing, for clap; `=no` undoes it.
+    Flag,
+    /// A value, `yes` when there is none.
+    Switch,
+    /// A value.
+    Value,
+}
+
+impl Written {
+    fn read(word: &str, next: Option<&str>, program: &Command) -> Result<Self, Failure> {
+        let text = word.trim_start_matches('-');
+        let (written, given) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (text, None),
+        };
+        let (name, negated) = match (find(written, program), written.strip_prefix("no-")) {
+            (None, Some(positive)) if find(positive, program).is_some() => (positive, true),
+            _ => (written, false),
+        };
+        let Some((kind, fallback)) = find(name, program) else {
+            return Err(unknown(written, program));
+        };
+        let mut took_next = false;
+        let mut value = match (given, kind) {
+            _ if negated => Some("no"),
+            (Some(value), _) => Some(value),
+            (None, Kind::Flag) => None,
+            (None, Kind::Switch) => {
+                let spelled = next.filter(|next| is_switch_word(next));
+                took_next = spelled.is_some();
+                spelled.or(Some("yes"))
+            }
+            (None, Kind::Value) => {
+                took_next = true;
+                let missing = || {
+                    Failure::new(
+                        ExitCode::ConnectionLost,
+                        format!("option '--{name}' needs a value"),
+                    )
+                };
+                Some(next.ok_or_else(missing)?)
+            }
+        };
+        let meaning = match fallback {
+            None if kind == Kind::Flag && value.is_some_and(is_off) => Meaning::AlreadySo,
+            None => Meaning::Ours,
+            Some(_) if value.is_some_and(|value| is_off(value) || value == "auto") => Meaning::AlreadySo,
+            Some(Fallback::Ignore) => Meaning::Absent,
+            Some(Fallback::Refuse) => {
+                let message =
+                    format!("option '--{name}' is not supported yet, and cannot be ignored: leave it out");
+                return Err(Failure::new(ExitCode::Unsupported, message));
+            }
+        };
+        if kind == Kind::Flag {
+            value = None;
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            value: value.map(str::to_owned),
+            took_next,
+            meaning,
+        })
+    }
+}
+
+/// What an option takes, and what to do about it when nothing here reads it.
+fn find(name: &str, program: &Command) -> Option<(Kind, Option<Fallback>)> {
+    if matches!(name, "help" | "version") {
+        return Some((Kind::Flag, None));
+    }
+    let known = KNOWN.iter().find(|known| known.names.contains(&name));
+    let was_switch = known.is_some_and(|known| known.kind == Kind::Switch);
+    match find_argument(program, name) {
+        Some(argument) if matches!(argument.get_action(), ArgAction::Set | ArgAction::Append) => {
+            let optional = argument.get_num_args().is_some_and(|n| n.min_values() == 0);
+            let kind = if optional || was_switch {
+                Kind::Switch
+            } else {
+                Kind::Value
+            };
+            Some((kind, None))
+        }
+        Some(_) => Some((Kind::Flag, None)),
+        None => known.map(|known| (known.kind, Some(known.fallback))),
+    }
+}
+
+/// The argument of a command or of one of its subcommands with that long name.
+fn find_argument<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
+    let own = command.get_arguments().find(|argument| {
+        argument.get_long() == Some(name) || argument.get_all_aliases().is_some_and(|all| all.contains(&name))
+    });
+    own.or_else(|| {
+        command
+            .get_subcommands()
+            .find_map(|command| find_argument(command, name))
+    })
+}
+
+/// A log category, which may follow `-d`.
+fn is_category(word: &str, program: &Command) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ",-_".contains(c);
+    word.starts_with(|c: char| c.is_ascii_lowercase())
+        && word.chars().all(plain)
+        && program.find_subcommand(word).is_none()
+}
+
+/// A value that cannot be meant as a display.
+fn is_switch_word(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    matches!(
+        word.as_str(),
+        "yes" | "no" | "true" | "false" | "on" | "off" | "auto"
+    )
+}
+
+fn is_off(value: &str) -> bool {
+    value.is_empty() || value.eq_ignore_ascii_case("none") || boolean(value) == Ok(false)
+}
+
+fn unknown(name: &str, program: &Command) -> Failure {
+    let mut names: Vec<_> = KNOWN.iter().flat_map(|known| known.names).copied().collect();
+    collect_names(program, &mut names);
+    let hint = closest(name, names).map_or_else(
+        || "see --help".to_owned(),
+        |other| format!("did you mean '--{other}'?"),
+    );
+    Failure::new(
+        ExitCode::ConnectionLost,
+        format!("unknown option '--{name}': {hint}"),
+    )
+}
+
+fn collect_names<'a>(command: &'a Command, names: &mut Vec<&'a str>) {
+    names.extend(command.get_arguments().filter_map(Arg::get_long));
+    for subcommand in command.get_subcommands() {
+        collect_names(subcommand, names);
+    }
+}
+
+/// The name that is the fewest typing mistakes away, if they are few.
+pub(super) fn closest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let most = (word.chars().count() / 3).max(1);
+    let near = names.into_iter().map(|name| (mistakes(word, name), name));
+    near.filter(|(n, _)| *n <= most).min().map(|(_, name)| name)
+}
+
+/// The Levenshtein distance.
+fn mistakes(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = *cell;
+            left = substituted.min(left + 1).min(*cell + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// What to do about an option of xpra that nothing here reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fallback {
+    /// Without it things work as well, only less nicely.
+    Ignore,
+    /// Without it something else would happen than was asked for, or be open that was meant to be closed.
+    Refuse,
+}
+
+/// Options of xpra 3.1 and 6.5 of one kind.
+struct Known {
+    kind: Kind,
+    fallback: Fallback,
+    names: &'static [&'static str],
+}
+
+/// The options of xpra. Those that something here reads are in the table for their kind only.
+const KNOWN: &[Known] = &[
+    Known {
+        kind: Kind::Switch,
+        fallback: Fallback::Ignore,
+        names: &[
+            "attach",
+            "audio",
+            "av-sync",
+            "bandwidth-detection",
+            "bell",
+            "clipboard",
+            "commands",
+            "control",
+            "cursors",
+            "daemon",
+            "dbus",
+            "dbus-control",
+            "dbus-proxy",
+            "delay-tray",
+            "desktop-fullscreen",
+            "enable-pings",
+            "exit-ssh",
+            "fake-xinerama",
+            "file-transfer",
+            "forward-xdg-open",
+            "global-menus",
+            "gstreamer",
+            "headerbar",
+            "html",
+            "http",
+            "http-scripts",
+            "keyboard-raw",
+            "keyboard-sync",
+            "mdns",
+            "microphone",
+            "middle-click",
+            "minimal",
+            "mmap",
+            "modal-windows",
+            "mousewheel",
+            "notifications",
+            "open-files",
+            "open-url",
+            "opengl",
+            "printing",
+            "proxy-start-sessions",
+            "pulseaudio",
+            "rdp-upgrade",
+            "reconnect",
+            "remote-logging",
+            "shell",
+            "speaker",
+            "splash",
+            "ssh-upgrade",
+            "ssl-upgrade",
+            "start-new-commands",
+            "start-via-proxy",
+            "swap-keys",
+            "system-tray",
+            "systemd-run",
+            "terminate-children",
+            "tray",
+            "use-display",
+            "video",
+            "webcam",
+            "websocket-upgrade",
+            "windows",
+            "xsettings",
+        ],
+    },
+    Known {
+        kind: Kind::Value,
+        fallback: Fallback::Ignore,
+        names: &[
+            "add-printer-options",
+            "audio-source",
+            "auto-refresh-delay",
+            "backend",
+            "bandwidth-limit",
+            "border",
+            "bwlimit",
+            "chdir",
+            "client-socket-dirs",
+            "clipboard-direction",
+            "clipboard-filter-file",
+            "compress",
+            "compression-level",
+            "compression_level",
+            "compressors",
+            "csc-modules",
+            "dbus-launch",
+            "desktop-scaling",
+            "dock-icon",
+            "download-path",
+            "dpi",
+            "encoding",
+            "encodings",
+            "env",
+            "file-size-limit",
+            "input-devices",
+            "input-method",
+            "key-shortcut",
+            "keyboard-backend",
+            "keyboard-layout",
+            "keyboard-layouts",
+            "keyboard-model",
+            "keyboard-options",
+            "keyboard-variant",
+            "keyboard-variants",
+            "local-clipboard",
+            "log-dir",
+            "log-file",
+            "lpadmin",
+            "lpinfo",
+            "max-size",
+            "microphone-codec",
+            "min-port",
+            "min-quality",
+            "min-size",
+            "min-speed",
+            "mmap-group",
+            "open-command",
+            "packet-encoders",
+            "pdf-printer",
+            "pidfile",
+            "pings",
+            "pixel-depth",
+            "pointer",
+            "postscript-printer",
+            "proxy-video-encoders",
+            "pulseaudio-command",
+            "pulseaudio-configure-commands",
+            "quality",
+            "refresh-rate",
+            "remote-clipboard",
+            "remote-xpra",
+            "resize-display",
+            "rfb-upgrade",
+            "session-name",
+            "sessions-dir",
+            "shortcut-modifiers",
+            "socket-dir",
+            "socket-dirs",
+            "sound-source",
+            "speaker-codec",
+            "speed",
+            "ssh",
+            "sync-xvfb",
+            "system-proxy-socket",
+            "systemd-run-args",
+            "title",
+            "tray-icon",
+            "username",
+            "video-decoders",
+            "video-encoders",
+            "video-scaling",
+            "window-close",
+            "window-icon",
+            "wm-name",
+            "xvfb",
+        ],
+    },
+    Known {
+        kind: Kind::Switch,
+        fallback: Fallback::Refuse,
+        names: &[
+            "enable-sharing",
+            "exit-with-children",
+            "exit-with-client",
+            "exit-with-windows",
+            "lock",
+            "readonly",
+            "readwrite",
+            "sharing",
+            "ssl-check-hostname",
+        ],
+    },
+    Known {
+        kind: Kind::Value,
+        fallback: Fallback::Refuse,
+        names: &[
+            "auth",
+            "bind",
+            "bind-quic",
+            "bind-rdp",
+            "bind-rfb",
+            "bind-ssh",
+            "bind-ssl",
+            "bind-tcp",
+            "bind-udp",
+            "bind-vsock",
+            "bind-ws",
+            "bind-wss",
+            "challenge-handlers",
+            "display",
+            "displayfd",
+            "encryption",
+            "encryption-keyfile",
+            "exec-wrapper",
+            "gid",
+            "idle-timeout",
+            "password",
+            "password-file",
+            "quic-auth",
+            "rdp-auth",
+            "rfb-auth",
+            "server-idle-timeout",
+            "socket-permissions",
+            "source",
+            "source-start",
+            "ssh-auth",
+            "ssl",
+            "ssl-auth",
+            "ssl-ca-certs",
+            "ssl-ca-data",
+            "ssl-cert",
+            "ssl-ciphers",
+            "ssl-client-verify-mode",
+            "ssl-key",
+            "ssl-key-password",
+            "ssl-options",
+            "ssl-protocol",
+            "ssl-server-hostname",
+            "ssl-server-verify-mode",
+            "ssl-verify-flags",
+            "start",
+            "start-after-connect",
+            "start-child",
+            "start-child-after-connect",
+            "start-child-late",
+            "start-child-on-connect",
+            "start-child-on-disconnect",
+            "start-child-on-last-client-exit",
+            "start-env",
+            "start-late",
+            "start-on-connect",
+            "start-on-disconnect",
+            "start-on-last-client-exit",
+            "tcp-auth",
+            "tcp-encryption",
+            "tcp-encryption-keyfile",
+            "tcp-proxy",
+            "udp-auth",
+            "uid",
+            "vsock-auth",
+            "ws-auth",
+            "wss-auth",
+        ],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Arg;
+
+    fn program() -> Command {
+        let value = |name: &'static str| Arg::new(name).long(name);
+        let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
+        let sockets = [
+            value("socket-dir"),
+            value("socket-dirs").action(ArgAction::Append),
+        ];
+        Command::new("xpra-rs")
+            .subcommand(
+                Command::new("attach")
+                    .args([value("mmap"), value("title")])
+                    .args(sockets.clone()),
+            )
+            .subcommand(Command::new("control").args(sockets.clone()).arg(flag("json")))
+            .subcommand(Command::new("version").args(sockets).arg(flag("json")))
+    }
+
+    fn normalized(line: &str) -> Result<Normalized, Failure> {
+        normalize(line.split_whitespace().map(OsString::from), &program())
+    }
+
+    fn words(line: &str) -> String {
+        let words = normalized(line).unwrap().words;
+        words.join(std::ffi::OsStr::new(" ")).into_string().unwrap()
+    }
+
+    #[test]
+    fn options_may_stand_anywhere() {
+        for (line, expected) in [
+            ("x version :1", "x version :1"),
+            (
+                "x --socket-dir=/a version :1 --json",
+                "x version :1 --socket-dir=/a --json",
+            ),
+            ("x --socket-dir /a version :1", "x version :1 --socket-dir=/a"),
+            (
+                "x version :1 --socket-dirs /a --socket-dirs=/b",
+                "x version :1 --socket-dirs=/a --socket-dirs=/b",
+            ),
+            ("x version -- --json", "x version -- --json"),
+            ("x version --help", "x version --help"),
+            ("x -h", "x --help"),
+            ("x version -V", "x --version version"),
+            ("x version -", "x version -"),
+            ("x", "x"),
+        ] {
+            assert_eq!(words(line), expected);
+        }
+    }
+
+    #[test]
+    fn switches_have_a_positive_and_a_negative_form() {
+        for (line, expected) in [
+            ("x attach --mmap :1", "x attach :1 --mmap=yes"),
+            ("x attach --mmap no :1", "x attach :1 --mmap=no"),
+            ("x attach --mmap 1", "x attach 1 --mmap=yes"),
+            ("x attach --no-mmap :1", "x attach :1 --mmap=no"),
+            ("x version --no-json", "x version"),
+            ("x version --json=No", "x version"),
+            ("x version --json=1", "x version --json"),
+            ("x attach --title no :1", "x attach :1 --title=no"),
+        ] {
+            assert_eq!(words(line), expected);
+        }
+    }
+
+    #[test]
+    fn options_of_other_subcommands_are_dropped() {
+        assert_eq!(words("x version --mmap=yes --title x :1"), "x version :1");
+    }
+
+    #[test]
+    fn what_is_missing_is_honoured_ignored_or_refused() {
+        let quiet = "x version --mdns=no --pulseaudio=no --no-speaker --daemon=FALSE --html=off --opengl=auto \
+                     --dbus-launch= --start-via-proxy=no --ssl=auto --sharing=no --idle-timeout=0 -z 5 -z0";
+        assert_eq!(normalized(quiet).unwrap().ignored, [""; 0]);
+        assert_eq!(words(quiet), "x version");
+        let loud = normalized("x version --speaker --no-mdns --tray=yes --quality 80 :1").unwrap();
+        assert_eq!(loud.ignored, ["--speaker", "--tray=yes", "--quality"]);
+        assert_eq!(loud.words, ["x", "version", ":1"]);
+        for refused in [
+            "--auth=file",
+            "--tcp-auth env",
+            "--encryption=AES",
+            "--ssl-cert=x",
+            "--readonly",
+            "--start=xterm",
+        ] {
+            let failure = normalized(&format!("x version {refused}")).unwrap_err();
+            assert_eq!(failure.code, ExitCode::Unsupported, "{refused}");
+        }
+    }
+
+    #[test]
+    fn unknown_options_are_named_with_the_closest_known() {
+        let failure = normalized("x version --soket-dir=/a").unwrap_err();
+        assert_eq!(
+            failure.message,
+            "unknown option '--soket-dir': did you mean '--socket-dir'?"
+        );
+        assert_eq!(failure.code, ExitCode::ConnectionLost);
+        let failure = normalized("x version --gibberish").unwrap_err();
+        assert_eq!(failure.message, "unknown option '--gibberish': see --help");
+        assert!(
+            normalized("x version --socket-dir")
+                .unwrap_err()
+                .message
+                .contains("needs a value")
+        );
+    }
+
+    #[test]
+    fn debug_takes_categories_but_nothing_else() {
+        for (line, expected) in [
+            ("x -d version :1", "x version :1"),
+            ("x -d all version :1", "x version :1"),
+            ("x version -d network,x11 :1", "x version :1"),
+            ("x version --debug :1", "x version :1"),
+            ("x version --debug=all :1", "x version :1"),
+        ] {
+            assert_eq!(words(line), expected);
+            assert!(normalized(line).unwrap().debug);
+        }
+        assert!(!normalized("x version").unwrap().debug);
+    }
+
+    #[test]
+    fn control_commands_are_left_alone() {
+        assert_eq!(
+            words("x control --json :1 start --bogus xterm -d"),
+            "x control :1 --json start --bogus xterm -d"
+        );
+    }
+
+    #[test]
+    fn booleans() {
+        for (text, truth) in [
+            ("YES", true),
+            ("on", true),
+            ("1", true),
+            ("False", false),
+            ("off", false),
+        ] {
+            assert_eq!(boolean(text), Ok(truth));
+        }
+        assert!(boolean("maybe").is_err());
+    }
+
+    #[test]
+    fn every_known_option_is_known_once() {
+        let mut names: Vec<_> = KNOWN.iter().flat_map(|known| known.names).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}

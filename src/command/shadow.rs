@@ -1,0 +1,296 @@
+//! `shadow`: share an existing display.
+
+use super::exit::{ExitCode, Failure};
+use super::options::boolean;
+use crate::address::{Bind, Place, TransportKind};
+use crate::discovery::{Environment, Places};
+use crate::display::x11::{X11Screen, guess_display};
+use crate::display::Screen;
+use crate::session::server::{self, ServerConfig, ServerEnd};
+use crate::transport::{ListenOptions, Listener, listen};
+use crate::types::Encoding;
+use std::time::Duration;
+
+/// Share an existing display.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ShadowArgs {
+    /// The display to share; the one there is when not given.
+    #[arg(value_name = "DISPLAY")]
+    pub display: Option<String>,
+    /// Where to listen, and who may do what.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// The options of every kind of server.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServeArgs {
+    /// Unix sockets to create: auto, none, a path, or a directory ending in a slash.
+    #[arg(long, value_name = "VALUE", default_value = "auto")]
+    pub bind: Vec<String>,
+    /// TCP addresses to listen on: [HOST]:PORT.
+    #[arg(long, value_name = "[HOST]:PORT")]
+    pub bind_tcp: Vec<String>,
+    /// Lowest TCP port that may be used; 0 always asks the kernel for a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 1024)]
+    pub min_port: u16,
+    /// Directory to put sockets in, and to look in first.
+    #[arg(long, value_name = "DIR")]
+    pub socket_dir: Option<String>,
+    /// Directories to use instead of the usual ones.
+    #[arg(long, value_name = "DIR[:DIR..]")]
+    pub socket_dirs: Vec<String>,
+    /// Mode of socket files.
+    #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = octal)]
+    pub socket_permissions: u32,
+    /// Name of the session, shown in titles.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub session_name: String,
+    /// May several clients use the session? yes, no, or auto: if they all want to.
+    #[arg(long, value_name = "yes|no|auto", default_value = "auto", value_parser = switch)]
+    pub sharing: Switch,
+    /// Keep newcomers from taking over? yes, no, or auto: if the client there wants to.
+    #[arg(long, value_name = "yes|no|auto", default_value = "auto", value_parser = switch)]
+    pub lock: Switch,
+    /// Show, but take no input.
+    #[arg(long, value_name = "yes|no", default_value = "no", value_parser = boolean, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
+    pub readonly: bool,
+    /// Share the clipboard.
+    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = boolean, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
+    pub clipboard: bool,
+    /// Send cursor shapes.
+    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = boolean, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
+    pub cursors: bool,
+    /// Send the bell.
+    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = boolean, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
+    pub bell: bool,
+    /// May clients resize the display?
+    #[arg(long, value_name = "yes|no", default_value = "no", value_parser = boolean, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
+    pub resize_display: bool,
+    /// End when the last client leaves.
+    #[arg(long, value_name = "yes|no", default_value = "no", value_parser = boolean, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
+    pub exit_with_client: bool,
+    /// Disconnect a client that did nothing for this long; 0 is never.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub idle_timeout: u64,
+    /// End when no client was there for this long; 0 is never.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub server_idle_timeout: u64,
+    /// Most bits per second for one client: a number with an optional K, M or G; 0 or auto is no limit.
+    #[arg(long, value_name = "BITS", default_value = "auto", value_parser = bits)]
+    pub bandwidth_limit: u64,
+    /// Encodings that may be used.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = encodings)]
+    pub encodings: Vec<Encodings>,
+    /// Quality of pictures from 1 to 100 where loss does not show; 100 is lossless.
+    #[arg(long, value_name = "PERCENT", default_value_t = 95, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub quality: u8,
+    /// Lowest quality to use on slow links.
+    #[arg(long, value_name = "PERCENT", default_value_t = 30, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub min_quality: u8,
+    /// From small packets (0) to little work (100).
+    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub speed: u8,
+    /// Seconds between pings; 0 or no sends none.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub pings: u64,
+}
+
+/// yes, no or auto.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switch(pub Option<bool>);
+
+/// The encodings one word of `--encodings` stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encodings(pub Vec<Encoding>);
+
+fn switch(text: &str) -> Result<Switch, String> {
+    if text.eq_ignore_ascii_case("auto") { Ok(Switch(None)) } else { boolean(text).map(|on| Switch(Some(on))) }
+}
+
+fn octal(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| format!("'{text}' is no octal mode from 0 to 777"))
+}
+
+fn seconds(text: &str) -> Result<u64, String> {
+    match boolean(text) {
+        Ok(true) => Ok(5),
+        Ok(false) => Ok(0),
+        Err(_) => text.parse().map_err(|_| format!("'{text}' is no number of seconds")),
+    }
+}
+
+fn bits(text: &str) -> Result<u64, String> {
+    let text = text.trim().to_ascii_lowercase();
+    let number = text.trim_end_matches("bps").trim_end_matches("bit");
+    let (digits, factor) = match number.char_indices().next_back() {
+        Some((i, 'k')) => (number.get(..i), 1_000),
+        Some((i, 'm')) => (number.get(..i), 1_000_000),
+        Some((i, 'g')) => (number.get(..i), 1_000_000_000),
+        _ => (Some(number), 1),
+    };
+    if matches!(text.as_str(), "auto" | "no" | "none" | "off") {
+        return Ok(0);
+    }
+    let value = digits.and_then(|digits| digits.parse::<u64>().ok()).and_then(|v| v.checked_mul(factor));
+    value.ok_or_else(|| format!("'{text}' is no bandwidth; say for example 10M"))
+}
+
+fn encodings(text: &str) -> Result<Encodings, String> {
+    let list = match text.trim() {
+        "all" | "auto" => vec![],
+        "rgb" => vec![Encoding::Rgb24, Encoding::Rgb32],
+        "png" => vec![Encoding::Png, Encoding::PngP, Encoding::PngL],
+        name => match Encoding::from_name(name) {
+            Some(encoding) => vec![encoding],
+            None => return Err(format!("unknown encoding '{name}': use rgb, png, jpeg, webp or scroll")),
+        },
+    };
+    Ok(Encodings(list))
+}
+
+/// Runs the server until it is asked to end.
+pub async fn run(
+    args: &ShadowArgs,
+    environment: &Environment,
+    shutdown: impl Future<Output = ()>,
+) -> Result<ExitCode, Failure> {
+    let display = match &args.display {
+        Some(display) => normal_display(display),
+        None => guess_display(environment.variable("DISPLAY"))?,
+    };
+    // sockets first: a failure to bind must not disturb the display (`endpoints.md` a.1)
+    let listeners = args.serve.listen(environment, &display).await?;
+    let screen = X11Screen::open(Some(&display))?;
+    serve(Box::new(screen), listeners, args.serve.config(environment), shutdown).await
+}
+
+/// Serves a screen until the server is asked to end.
+pub async fn serve(
+    screen: Box<dyn Screen>,
+    listeners: Vec<Listener>,
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()>,
+) -> Result<ExitCode, Failure> {
+    for listener in &listeners {
+        tracing::info!("listening on {listener}");
+        if listener.is_exposed() {
+            tracing::warn!(
+                "{listener} can be reached from other machines, without a password and without encryption: \
+                 anybody there can see and use this display"
+            );
+        }
+    }
+    tracing::info!("sharing display {} ({})", screen.name(), screen.size());
+    tracing::info!("xpra is ready.");
+    let end = server::run(listeners, screen, config, shutdown).await;
+    match end.map_err(|error| Failure::new(ExitCode::InternalError, format!("cannot start the server: {error}")))? {
+        ServerEnd::DisplayLost(why) => Err(Failure::new(ExitCode::NoDisplay, why)),
+        ServerEnd::Asked | ServerEnd::Idle => Ok(ExitCode::Ok),
+    }
+}
+
+fn normal_display(display: &str) -> String {
+    let number = display.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    if number { format!(":{display}") } else { display.to_owned() }
+}
+
+impl ServeArgs {
+    /// Creates the sockets.
+    pub async fn listen(&self, environment: &Environment, display: &str) -> Result<Vec<Listener>, Failure> {
+        let places = Places::new(environment, self.socket_dir.as_deref(), &self.socket_dirs);
+        let options = ListenOptions {
+            names: places.names(display),
+            permissions: self.socket_permissions,
+            ..ListenOptions::default()
+        };
+        let unix = self.bind.iter().map(|value| (TransportKind::Socket, environment.expand(value)));
+        let tcp = self.bind_tcp.iter().map(|value| (TransportKind::Tcp, value.clone()));
+        let mut listeners = Vec::new();
+        for (kind, value) in tcp.chain(unix) {
+            let bind = Bind::parse(kind, &value, self.min_port)
+                .map_err(|error| Failure::new(ExitCode::Failure, error.to_string()))?;
+            if matches!(bind.place, Place::None) {
+                continue;
+            }
+            refuse_unsafe(&bind)?;
+            listeners.extend(listen(&bind, &options).await?);
+        }
+        if listeners.is_empty() {
+            return Err(Failure::new(
+                ExitCode::SocketCreationError,
+                "there is nothing to listen on: give --bind or --bind-tcp",
+            ));
+        }
+        Ok(listeners)
+    }
+
+    /// What the options mean for the server.
+    pub fn config(&self, environment: &Environment) -> ServerConfig {
+        let defaults = ServerConfig::default();
+        ServerConfig {
+            session_name: self.session_name.clone(),
+            uuid: random_uuid(),
+            username: environment.username(),
+            hostname: environment.hostname.clone(),
+            sharing: self.sharing.0,
+            lock: self.lock.0,
+            readonly: self.readonly,
+            clipboard: self.clipboard,
+            bell: self.bell,
+            cursors: self.cursors,
+            resize_display: self.resize_display,
+            exit_with_client: self.exit_with_client,
+            idle_timeout: Duration::from_secs(self.idle_timeout),
+            server_idle_timeout: Duration::from_secs(self.server_idle_timeout),
+            bandwidth_limit: self.bandwidth_limit,
+            encodings: self.encodings.iter().flat_map(|e| e.0.iter().copied()).collect(),
+            min_quality: self.min_quality.min(self.quality),
+            quality: self.quality,
+            speed: self.speed,
+            connection: crate::protocol::ConnectionConfig {
+                ping_interval: (self.pings > 0).then(|| Duration::from_secs(self.pings)),
+                ..defaults.connection
+            },
+        }
+    }
+}
+
+/// Options that promise safety must not be ignored.
+fn refuse_unsafe(bind: &Bind) -> Result<(), Failure> {
+    let promised = ["auth", "encryption", "ssl-cert", "ssl", "keyfile"];
+    match promised.into_iter().find(|key| bind.options.get(key).is_some()) {
+        Some(key) => Err(Failure::new(ExitCode::Unsupported, format!("the socket option '{key}' is not supported yet"))),
+        None => Ok(()),
+    }
+}
+
+fn random_uuid() -> String {
+    let mut bytes = [0u8; 16];
+    if getrandom::fill(&mut bytes).is_err() {
+        return format!("{:032x}", std::process::id());
+    }
+    bytes.iter().fold(String::with_capacity(32), |text, byte| text + &format!("{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn option_values() {
+        assert_eq!(bits("10M"), Ok(10_000_000));
+        assert_eq!(bits("1.5M"), Err("'1.5m' is no bandwidth; say for example 10M".into()));
+        assert_eq!(bits("auto"), Ok(0));
+        assert_eq!(bits("512kbps"), Ok(512_000));
+        assert_eq!(octal("660"), Ok(0o660));
+        assert!(octal("1777").is_err() && octal("9").is_err());
+        assert_eq!(switch("Auto"), Ok(Switch(None)));
+        assert_eq!(switch("on"), Ok(Switch(Some(true))));
+        assert_eq!(seconds("no"), Ok(0));
+        assert_eq!(normal_display("7"), ":7");
+        assert_eq!(normal_display("host:1"), "host:1");
+        assert!(encodings("h264").is_err());
+    }
+}

@@ -1,0 +1,10 @@
+//! LAYER 3: when pixels are captured and how much may be on the way.
+//!
+//! Late binding: what is dirty waits as rectangles ([`Damage`]), and is captured and encoded only when the
+//! connection can take it ([`Window`]). Nothing encoded ever waits. Pure arithmetic: `now` is an argument.
+
+mod damage;
+mod window;
+
+pub use damage::Damage;
+pub use window::{Ack, Window};

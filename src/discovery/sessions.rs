@@ -1,0 +1,126 @@
+//! The sockets that are there.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::join_all;
+
+use super::{Places, SessionState, probe_socket};
+
+/// How long one look at a socket takes at most (`endpoints.md` b.5).
+const PROBE: Duration = Duration::from_secs(5);
+
+/// A session's socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The display it is named after: `:10`, `:proxy-123`.
+    pub display: String,
+    /// The socket.
+    pub path: PathBuf,
+    /// The directory under whose name it is listed.
+    pub directory: PathBuf,
+    /// When the socket was last touched: servers do so every minute.
+    pub modified: SystemTime,
+    /// Which file it is and whose.
+    pub id: SocketId,
+}
+
+/// What tells one socket file from another that took its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketId {
+    /// Device of the file system.
+    pub device: u64,
+    /// Inode.
+    pub inode: u64,
+    /// Owner.
+    pub uid: u32,
+}
+
+impl Session {
+    fn at(directory: &Path, path: PathBuf, display: &str) -> Option<Self> {
+        let file = fs::symlink_metadata(&path)
+            .ok()
+            .filter(|file| file.file_type().is_socket())?;
+        Some(Self {
+            display: format!(":{display}"),
+            directory: directory.to_owned(),
+            modified: file.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+            id: SocketId {
+                device: file.dev(),
+                inode: file.ino(),
+                uid: file.uid(),
+            },
+            path,
+        })
+    }
+
+    /// Whether somebody answers there.
+    pub async fn state(&self) -> SessionState {
+        probe_socket(&self.path, PROBE).await
+    }
+
+    /// How long ago the socket was touched, by that clock.
+    pub fn age(&self, now: SystemTime) -> Duration {
+        now.duration_since(self.modified).unwrap_or_default()
+    }
+
+    /// Removes the socket's file, if it is still the same file.
+    pub fn remove(&self) -> io::Result<()> {
+        match Self::at(&self.directory, self.path.clone(), "") {
+            Some(now) if now.id == self.id => fs::remove_file(&self.path),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Places {
+    /// All sockets of sessions, directory by directory in search order, sorted by path within; a session's own
+    /// directory comes before the one that holds it. Each real directory is looked at once.
+    pub fn sessions(&self) -> Vec<Session> {
+        let mut seen = Vec::new();
+        let mut sessions = Vec::new();
+        for directory in self.directories() {
+            let Ok(real) = directory.canonicalize() else {
+                continue;
+            };
+            if seen.contains(&real) {
+                continue;
+            }
+            let mut names = names(&real);
+            names.sort_by_cached_key(|name| (name.parse::<u64>().ok(), name.clone()));
+            sessions.extend(names.iter().filter_map(|name| own_directory(directory, name)));
+            sessions.extend(names.iter().filter_map(|name| {
+                let display = name
+                    .strip_prefix(self.prefix())
+                    .filter(|display| !display.is_empty())?;
+                Session::at(directory, directory.join(name), display)
+            }));
+            seen.push(real);
+        }
+        sessions
+    }
+
+    /// All sockets of sessions and whether somebody answers there.
+    pub async fn sessions_and_states(&self) -> Vec<(Session, SessionState)> {
+        let sessions = self.sessions();
+        let states = join_all(sessions.iter().map(Session::state)).await;
+        sessions.into_iter().zip(states).collect()
+    }
+}
+
+/// The socket in a session's directory, which is named after the display's number.
+fn own_directory(directory: &Path, name: &str) -> Option<Session> {
+    let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    let session = directory.join(name);
+    is_number.then(|| Session::at(&session, session.join("socket"), name))?
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}

@@ -1,0 +1,342 @@
+use super::{ID, Stage, plaid};
+use crate::display::{NewWindow, WindowEvent, WindowMetadata, Windows as _};
+use crate::types::{PixelFormat, Point, Rect, Size, WindowId};
+use x11rb::connection::Connection as _;
+use x11rb::protocol::xproto::{ConfigureWindowAux, ConnectionExt as _, CreateWindowAux, WindowClass};
+use x11rb::wrapper::ConnectionExt as _;
+
+fn expected(size: Size, inside: Rect) -> Vec<[u8; 3]> {
+    let black_or = |x: u32, y: u32| {
+        let (left, top) = (u32::try_from(inside.x).unwrap(), u32::try_from(inside.y).unwrap());
+        let inside = (left..left + inside.w).contains(&x) && (top..top + inside.h).contains(&y);
+        if inside { plaid(x, y) } else { [0; 3] }
+    };
+    (0..size.h)
+        .flat_map(|y| (0..size.w).map(move |x| black_or(x, y)))
+        .collect()
+}
+
+/// Paints a part, resizes larger and smaller, is exposed; every pixel of the screen is as it should.
+fn pixels_arrive(sharing: bool) {
+    let Some(mut stage) = Stage::sharing(sharing) else {
+        return;
+    };
+    assert_eq!(stage.windows.shared, sharing);
+    let rect = Rect::new(20, 10, 500, 300);
+    assert_eq!(stage.show_at(ID, rect), rect);
+    let part = Rect::new(17, 23, 301, 99);
+    stage.paint(ID, part, plaid);
+    assert!(stage.screen(rect) == expected(rect.size(), part));
+    // Parts outside the window are cut off.
+    stage
+        .windows
+        .present(ID, &[Rect::new(-5, -5, 10, 10), Rect::new(499, 299, 1 << 31, 9)])
+        .unwrap();
+
+    // Another window comes and goes.
+    let conn = &stage.other;
+    let cover = conn.generate_id().unwrap();
+    let aux = CreateWindowAux::new()
+        .override_redirect(1)
+        .background_pixel(0xff_ffff);
+    let class = WindowClass::INPUT_OUTPUT;
+    conn.create_window(24, cover, stage.root, 40, 40, 200, 200, 0, class, 0, &aux)
+        .unwrap();
+    conn.map_window(cover).unwrap();
+    conn.sync().unwrap();
+    assert_eq!(stage.screen(Rect::new(50, 50, 1, 1)), [[0xff; 3]]);
+    stage.other.destroy_window(cover).unwrap();
+    stage.events();
+    assert!(stage.screen(rect) == expected(rect.size(), part), "exposed");
+
+    // Growing keeps everything, the rest is black.
+    for size in [Size::new(510, 301), Size::new(700, 580)] {
+        let rect = resize(&mut stage, size);
+        assert!(stage.screen(rect) == expected(size, part), "{size}");
+    }
+    // What was cut off is black when the window grows again.
+    let small = resize(&mut stage, Size::new(90, 80));
+    let left = small.size().rect().intersect(part).unwrap();
+    assert!(stage.screen(small) == expected(small.size(), left));
+    let grown = resize(&mut stage, Size::new(520, 310));
+    assert!(stage.screen(grown) == expected(grown.size(), left));
+}
+
+fn resize(stage: &mut Stage, size: Size) -> Rect {
+    stage.windows.move_resize(ID, None, size).unwrap();
+    let rect = stage.until("configured", |event| match event {
+        WindowEvent::Configured(ID, rect) => Some(*rect),
+        _ => None,
+    });
+    assert_eq!(rect, Rect::new(20, 10, size.w, size.h));
+    assert_eq!(stage.windows.canvas(ID).unwrap().unwrap().size(), size);
+    stage.events();
+    rect
+}
+
+#[test]
+fn a_size_from_before_the_last_takes_nothing_away() {
+    let Some(mut stage) = Stage::new() else { return };
+    stage.show_at(ID, Rect::new(20, 10, 400, 300));
+    stage.events();
+    let smaller = ConfigureWindowAux::new().width(100).height(90);
+    stage.other.configure_window(stage.xid(ID), &smaller).unwrap();
+    stage.other.sync().unwrap();
+    // Before its event is seen the server of the session resizes and paints.
+    let size = Size::new(500, 400);
+    stage.windows.move_resize(ID, None, size).unwrap();
+    stage.paint(ID, size.rect(), plaid);
+    stage.events();
+    assert!(stage.screen(Rect::new(20, 10, 500, 400)) == expected(size, size.rect()));
+    stage.other.configure_window(stage.xid(ID), &smaller).unwrap();
+    let small = Rect::new(20, 10, 100, 90);
+    assert_eq!(stage.events(), [WindowEvent::Configured(ID, small)]);
+    assert_eq!(stage.windows.canvas(ID).unwrap().unwrap().size(), small.size());
+}
+
+#[test]
+fn pixels_arrive_through_shared_memory() {
+    pixels_arrive(true);
+}
+
+#[test]
+fn pixels_arrive_without_shared_memory() {
+    pixels_arrive(false);
+}
+
+#[test]
+fn pictures_beyond_one_request_are_split() {
+    let Some(mut stage) = Stage::sharing(false) else {
+        return;
+    };
+    let rect = Rect::new(0, 0, 800, 600);
+    stage.show_at(ID, Rect::new(0, 0, 5000, 3000)); // 60 MB; a request has 16 MB
+    stage.paint(ID, Rect::new(0, 0, 5000, 3000), plaid);
+    assert!(stage.screen(rect) == expected(rect.size(), rect));
+}
+
+#[test]
+fn the_canvas_waits_for_the_display() {
+    let Some(mut stage) = Stage::new() else { return };
+    let rect = Rect::new(0, 0, 640, 480);
+    stage.show_at(ID, rect);
+    for turn in 0..50u8 {
+        stage.paint(ID, rect, |_, _| [turn; 3]);
+        assert!(stage.windows.windows[&ID].surface.in_flight());
+        let canvas = stage.windows.canvas(ID).unwrap().unwrap();
+        assert_eq!(canvas.format(), PixelFormat::Bgrx);
+        assert!(!stage.windows.windows[&ID].surface.in_flight());
+    }
+    // A request that fails is not waited for: the window is gone behind our back.
+    stage.other.destroy_window(stage.xid(ID)).unwrap();
+    stage.other.sync().unwrap();
+    stage.windows.present(ID, &[rect]).unwrap();
+    assert!(stage.windows.canvas(ID).unwrap().is_some());
+    stage.windows.destroy(ID).unwrap();
+    stage.events();
+}
+
+#[test]
+fn a_screen_keeps_its_size_in_a_smaller_window() {
+    let Some(mut stage) = Stage::new() else { return };
+    let metadata = WindowMetadata {
+        shadow: Some(true),
+        ..WindowMetadata::default()
+    };
+    let rect = Rect::new(0, 0, 1000, 900);
+    stage.show(
+        ID,
+        &NewWindow {
+            rect,
+            metadata,
+            ..NewWindow::default()
+        },
+    );
+    let smaller = ConfigureWindowAux::new().x(10).y(20).width(300).height(200);
+    stage.other.configure_window(stage.xid(ID), &smaller).unwrap();
+    let configured = WindowEvent::Configured(ID, Rect::new(10, 20, 300, 200));
+    assert!(stage.events().contains(&configured));
+    stage.paint(ID, rect, plaid);
+    let inside = Rect::new(0, 0, 300, 200);
+    assert!(stage.screen(Rect::new(10, 20, 300, 200)) == expected(inside.size(), inside));
+    let larger = ConfigureWindowAux::new().x(0).y(0).width(800).height(600);
+    stage.other.configure_window(stage.xid(ID), &larger).unwrap();
+    stage.events();
+    let screen = Rect::new(0, 0, 800, 600);
+    assert!(
+        stage.screen(screen) == expected(screen.size(), screen),
+        "the rest was painted already"
+    );
+    stage.windows.move_resize(ID, None, Size::new(1100, 200)).unwrap();
+    stage.events();
+    assert_eq!(
+        stage.windows.canvas(ID).unwrap().unwrap().size(),
+        Size::new(1100, 200)
+    );
+}
+
+#[test]
+fn alpha_windows_have_alpha_pixels() {
+    let Some(mut stage) = Stage::new() else { return };
+    let metadata = WindowMetadata {
+        has_alpha: Some(true),
+        ..WindowMetadata::default()
+    };
+    let rect = Rect::new(3, 3, 20, 20);
+    stage.show(
+        ID,
+        &NewWindow {
+            rect,
+            override_redirect: true,
+            metadata,
+        },
+    );
+    assert_eq!(
+        stage
+            .other
+            .get_geometry(stage.xid(ID))
+            .unwrap()
+            .reply()
+            .unwrap()
+            .depth,
+        32
+    );
+    assert_eq!(
+        stage.windows.canvas(ID).unwrap().unwrap().format(),
+        PixelFormat::Bgra
+    );
+    stage.paint(ID, rect.size().rect(), plaid);
+    assert!(stage.screen(rect) == expected(rect.size(), rect.size().rect()));
+}
+
+#[test]
+fn absurd_windows_are_refused() {
+    let Some(mut stage) = Stage::new() else { return };
+    for (w, h) in [(0, 5), (16385, 1), (1, 1 << 20), (u32::MAX, u32::MAX)] {
+        let window = NewWindow {
+            rect: Rect::new(0, 0, w, h),
+            ..NewWindow::default()
+        };
+        assert!(stage.windows.create(ID, &window).is_err(), "{w}x{h}");
+    }
+    let far = Rect::new(i32::MIN, i32::MAX, 10, 10);
+    stage.show_at(ID, far);
+    let position = Some(Point {
+        x: i32::MAX,
+        y: i32::MIN,
+    });
+    stage
+        .windows
+        .move_resize(ID, position, Size::new(10, 10))
+        .unwrap();
+    assert!(
+        stage
+            .windows
+            .move_resize(ID, None, Size::new(1 << 20, 1))
+            .is_err()
+    );
+    // Sixteen of the largest take no memory until painted, but they could: some are refused.
+    let largest = NewWindow {
+        rect: Rect::new(0, 0, 16384, 16384),
+        ..NewWindow::default()
+    };
+    let refused = (2..18)
+        .filter(|id| stage.windows.create(WindowId(*id), &largest).is_err())
+        .count();
+    assert!(refused >= 14, "{refused}");
+    assert_eq!(
+        stage
+            .windows
+            .canvas(WindowId(99))
+            .unwrap()
+            .map(|canvas| canvas.size()),
+        None
+    );
+    stage.windows.destroy(WindowId(99)).unwrap();
+}
+
+#[test]
+fn two_hundred_windows() {
+    let Some(mut stage) = Stage::new() else { return };
+    let place = |n: u64| {
+        let n = i32::try_from(n).unwrap();
+        Rect::new(n % 20 * 40, n / 20 * 60, 38, 58)
+    };
+    for n in 0..200u64 {
+        let window = NewWindow {
+            rect: place(n),
+            override_redirect: n % 2 == 0,
+            ..NewWindow::default()
+        };
+        stage.windows.create(WindowId(n), &window).unwrap();
+    }
+    let mut mapped = 0;
+    stage.until("all mapped", |event| {
+        mapped += usize::from(matches!(event, WindowEvent::Mapped(..)));
+        (mapped == 200).then_some(())
+    });
+    for n in 0..200u64 {
+        let grey = n.to_le_bytes()[0];
+        stage.paint(WindowId(n), place(n).size().rect(), |_, _| [grey; 3]);
+    }
+    for n in 0..200u64 {
+        assert!(
+            stage
+                .screen(place(n))
+                .iter()
+                .all(|pixel| *pixel == [n.to_le_bytes()[0]; 3]),
+            "{n}"
+        );
+        stage.windows.destroy(WindowId(n)).unwrap();
+    }
+    stage.events();
+    assert_eq!(stage.windows.windows.len() + stage.windows.ids.len(), 0);
+    assert_eq!(stage.screen(place(7))[0], [0; 3]);
+}
+
+/// Not a check but a measure: `cargo test --release -- --ignored --nocapture presenting`.
+#[test]
+#[ignore = "measures"]
+fn presenting_takes_how_long() {
+    for sharing in [true, false] {
+        let Some(mut stage) = Stage::sharing(sharing) else {
+            return;
+        };
+        stage.show_at(ID, Rect::new(0, 0, 800, 600));
+        stage.windows.move_resize(ID, None, Size::new(1280, 720)).unwrap();
+        stage.events();
+        for (name, rects) in [
+            ("30 % in one", vec![Rect::new(100, 100, 768, 360)]),
+            (
+                "30 % in 12",
+                (0..12)
+                    .map(|i| Rect::new(i % 4 * 300, i / 4 * 200, 160, 144))
+                    .collect(),
+            ),
+            ("all", vec![Rect::new(0, 0, 1280, 720)]),
+        ] {
+            let mut times = Vec::new();
+            for turn in 0..200u8 {
+                let mut canvas = stage.windows.canvas(ID).unwrap().unwrap();
+                for rect in &rects {
+                    for y in 0..rect.h {
+                        let (x, top) = (u32::try_from(rect.x).unwrap(), u32::try_from(rect.y).unwrap());
+                        canvas.span(x, top + y, rect.w).fill(turn);
+                    }
+                }
+                let start = std::time::Instant::now();
+                stage.windows.present(ID, &rects).unwrap();
+                stage.windows.flush().unwrap();
+                let called = start.elapsed();
+                stage.windows.conn.sync().unwrap(); // visible: the server answered what came after
+                times.push((start.elapsed(), called));
+            }
+            times.sort();
+            let (visible, called) = times[times.len() / 2];
+            let worst = times[times.len() * 95 / 100].0;
+            println!(
+                "shared {sharing}, {name}: visible after {visible:?} (p95 {worst:?}), of which ours {called:?}"
+            );
+        }
+    }
+}

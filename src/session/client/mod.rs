@@ -1,0 +1,366 @@
+//! The client: a connection's task and a thread with the windows.
+//!
+//! [`ClientSession`] handles the connection. It hands what concerns windows to the [`Viewer`], whose thread owns the
+//! display and the picture decoder, and sends what comes back: acknowledgements, input, clipboard. The two share no
+//! state but the count of bytes on their way to the viewer; while that is high nothing more is read from the server,
+//! so a slow display slows the server down instead of filling memory.
+
+mod clipboard;
+mod focus;
+mod hello;
+mod images;
+#[cfg(test)]
+mod tests;
+mod viewer;
+
+pub use clipboard::Direction;
+pub use hello::{Desktop, Identity, client_hello};
+pub use viewer::Viewer;
+
+use super::driver::Handler;
+use super::mailbox::{Mailbox, Outbox, mailbox};
+use crate::codec::{Dialect, Value};
+use crate::display::DisplayError;
+use crate::packet::{Capabilities, Packet};
+use crate::picture::Payload;
+use crate::protocol::{Connection, Event, reason};
+use crate::types::Encoding;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// What a client is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientOptions {
+    /// Bits per second the server should keep below; 0 is no limit.
+    pub bandwidth_limit: u64,
+    /// Ring the bell.
+    pub bell: bool,
+    /// Which way clipboard texts may go.
+    pub clipboard: Direction,
+    /// Show the server's cursors.
+    pub cursors: bool,
+    /// Ask the server to fill our screen.
+    pub desktop_fullscreen: bool,
+    /// The encoding to prefer; `None` lets the server choose.
+    pub encoding: Option<Encoding>,
+    /// Encodings the server may use.
+    pub encodings: Vec<Encoding>,
+    /// Keep keys down on the server for as long as they are down here.
+    pub keyboard_sync: bool,
+    /// Do not let other clients take the session over.
+    pub lock: bool,
+    /// Least quality the server should use, 1 to 100.
+    pub min_quality: Option<u8>,
+    /// Least speed the server should use, 1 to 100.
+    pub min_speed: Option<u8>,
+    /// Quality the server should use, 1 to 100.
+    pub quality: Option<u8>,
+    /// Only look: no input, and nothing that changes the session.
+    pub readonly: bool,
+    /// Name for the session.
+    pub session_name: String,
+    /// Share the session with other clients.
+    pub sharing: bool,
+    /// Speed the server should use, 1 to 100.
+    pub speed: Option<u8>,
+    /// Take the session over from another client.
+    pub steal: bool,
+    /// Window titles: `@title@`, `@client-machine@` and `@windowid@` stand for the window's.
+    pub title: String,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            bandwidth_limit: 0,
+            bell: true,
+            clipboard: Direction::Both,
+            cursors: true,
+            desktop_fullscreen: false,
+            encoding: None,
+            encodings: vec![
+                Encoding::Rgb32,
+                Encoding::Rgb24,
+                Encoding::Png,
+                Encoding::PngP,
+                Encoding::PngL,
+                Encoding::Jpeg,
+                Encoding::Webp,
+                Encoding::Scroll,
+            ],
+            keyboard_sync: true,
+            lock: false,
+            min_quality: None,
+            min_speed: None,
+            quality: None,
+            readonly: false,
+            session_name: String::new(),
+            sharing: false,
+            speed: None,
+            steal: true,
+            title: "@title@ on @client-machine@".to_owned(),
+        }
+    }
+}
+
+/// What a client must know of its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// The dialect it speaks.
+    pub dialect: Dialect,
+    /// Its windows are screens: their own coordinates are those of the pointer.
+    pub shadow: bool,
+    /// It exchanges clipboard texts.
+    pub clipboard: bool,
+}
+
+impl ServerFacts {
+    fn new(dialect: Dialect, caps: &Capabilities) -> Self {
+        Self {
+            dialect,
+            shadow: caps.is("shadow"),
+            clipboard: caps.is("clipboard"),
+        }
+    }
+}
+
+/// Why the client left, when it was not the connection that ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// The display failed.
+    Display(DisplayError),
+    /// The server wants a password.
+    PasswordRequired,
+    /// The process got this signal.
+    Signal(i32),
+    /// The user closed the only window of a shared screen.
+    WindowClosed,
+}
+
+/// To the viewer.
+#[derive(Debug)]
+pub enum ToViewer {
+    /// The server said hello.
+    Connected(ServerFacts),
+    /// Something about windows, and when it came.
+    Packet(Packet, Instant),
+}
+
+/// To the session.
+#[derive(Debug)]
+pub enum ToSession {
+    /// Leave.
+    Depart(Departure),
+    /// The viewer caught up: read on.
+    Resume,
+    /// Send this.
+    Send(Packet),
+}
+
+/// Bytes on their way to the viewer.
+#[derive(Clone, Debug, Default)]
+struct Backlog(Arc<AtomicUsize>);
+
+impl Backlog {
+    /// Nothing is read from the server above this: two pictures of 4K without compression.
+    const MARK: usize = 64 << 20;
+
+    fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// True when it fell below the mark by this.
+    fn remove(&self, bytes: usize) -> bool {
+        let before = self.0.fetch_sub(bytes, Ordering::Relaxed);
+        before >= Self::MARK && before - bytes < Self::MARK
+    }
+
+    fn is_high(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Self::MARK
+    }
+}
+
+/// The connection's half of a client.
+#[derive(Debug)]
+pub struct ClientSession {
+    viewer: Outbox<ToViewer>,
+    inbox: UnboundedReceiver<ToSession>,
+    backlog: Backlog,
+    bandwidth_limit: u64,
+    /// The newest movement of the pointer, until the stream takes more: old ones are of no use to anyone.
+    motion: Option<Packet>,
+    departure: Option<Departure>,
+}
+
+/// What a [`Viewer`] needs to take part in a session.
+#[derive(Debug)]
+pub struct ViewerSeat {
+    inbox: Mailbox<ToViewer>,
+    session: UnboundedSender<ToSession>,
+    backlog: Backlog,
+}
+
+impl ClientSession {
+    /// A session, the seat of its viewer, and the way for others to make it leave.
+    pub fn new(options: &ClientOptions) -> std::io::Result<(Self, ViewerSeat, UnboundedSender<ToSession>)> {
+        let (viewer, viewer_inbox) = mailbox()?;
+        let (sender, inbox) = unbounded_channel();
+        let backlog = Backlog::default();
+        let session = Self {
+            viewer,
+            inbox,
+            backlog: backlog.clone(),
+            bandwidth_limit: options.bandwidth_limit,
+            motion: None,
+            departure: None,
+        };
+        let seat = ViewerSeat {
+            inbox: viewer_inbox,
+            session: sender.clone(),
+            backlog,
+        };
+        Ok((session, seat, sender))
+    }
+
+    /// Why we left, if we did.
+    pub const fn departure(&self) -> Option<&Departure> {
+        self.departure.as_ref()
+    }
+
+    fn depart(&mut self, connection: &mut Connection, departure: Departure) {
+        self.departure.get_or_insert(departure);
+        connection.close(reason::CLIENT_EXIT, "");
+    }
+
+    fn packet(&mut self, connection: &mut Connection, packet: Packet, now: Instant) {
+        match packet {
+            Packet::Challenge { .. } => self.depart(connection, Departure::PasswordRequired),
+            Packet::StartupComplete => {
+                tracing::info!("the session is complete");
+                // 6.x forgets the limit of the hello (`session.md` 3.5)
+                if self.bandwidth_limit > 0 {
+                    let limit = i64::try_from(self.bandwidth_limit).unwrap_or(i64::MAX);
+                    connection.send(Packet::BandwidthLimit(limit));
+                }
+            }
+            Packet::NotifyShow { summary, body } => tracing::info!(%summary, %body, "notification"),
+            Packet::Unknown(name) => tracing::debug!(%name, "unknown packet"),
+            packet if is_for_viewer(&packet) => {
+                self.backlog.add(weight(&packet));
+                self.viewer.send(ToViewer::Packet(packet, now));
+            }
+            packet => tracing::debug!(?packet, "of no interest to a client"),
+        }
+    }
+
+    fn flush_motion(&mut self, connection: &mut Connection) {
+        if let Some(motion) = self.motion.take() {
+            connection.send(motion);
+        }
+    }
+}
+
+impl Handler for ClientSession {
+    type Message = ToSession;
+
+    fn event(&mut self, connection: &mut Connection, event: Event, now: Instant) {
+        match event {
+            Event::Hello(caps) => {
+                let facts = ServerFacts::new(connection.dialect(), &caps);
+                tracing::info!(?facts, "connected");
+                self.viewer.send(ToViewer::Connected(facts));
+            }
+            Event::Packet(packet) => self.packet(connection, packet, now),
+            Event::Closed(reason) => tracing::debug!(%reason, "closed"),
+        }
+    }
+
+    fn accepts(&self) -> bool {
+        !self.backlog.is_high()
+    }
+
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<ToSession> {
+        match self.inbox.poll_recv(context) {
+            Poll::Ready(Some(message)) => Poll::Ready(message),
+            // without a viewer there is nothing to say
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn message(&mut self, connection: &mut Connection, message: ToSession, _: Instant) {
+        match message {
+            ToSession::Resume => {}
+            ToSession::Depart(departure) => self.depart(connection, departure),
+            ToSession::Send(motion @ Packet::Pointer(_)) if !connection.wants_picture() => {
+                self.motion = Some(motion);
+            }
+            ToSession::Send(packet) => {
+                self.flush_motion(connection);
+                connection.send(packet);
+            }
+        }
+    }
+
+    fn picture(&mut self, connection: &mut Connection, _: Instant) {
+        self.flush_motion(connection);
+    }
+}
+
+fn is_for_viewer(packet: &Packet) -> bool {
+    matches!(
+        packet,
+        Packet::Bell { .. }
+            | Packet::ClipboardContents(_)
+            | Packet::ClipboardRequest(_)
+            | Packet::ClipboardToken(_)
+            | Packet::ConfigureOverrideRedirect(..)
+            | Packet::Cursor(_)
+            | Packet::Draw(_)
+            | Packet::LostWindow(_)
+            | Packet::NewWindow(_)
+            | Packet::RaiseWindow(_)
+            | Packet::Switch("set-clipboard-enabled", _)
+            | Packet::WindowIcon(_)
+            | Packet::WindowMetadata(..)
+            | Packet::WindowMoveResize { .. }
+            | Packet::WindowResized { .. }
+    )
+}
+
+/// About the memory a packet takes.
+fn weight(packet: &Packet) -> usize {
+    const PACKET: usize = size_of::<Packet>();
+    let more = match packet {
+        Packet::ClipboardContents(answer) => match &answer.contents {
+            crate::packet::Contents::Text(text) => text.len(),
+            crate::packet::Contents::Targets(names) => names.len() * size_of::<Value>(),
+            crate::packet::Contents::None => 0,
+        },
+        Packet::ClipboardToken(token) => token.text.as_ref().map_or(0, String::len),
+        Packet::Cursor(crate::packet::CursorPacket::Image(image)) => image.data.len(),
+        Packet::Draw(draw) => match draw.coded.as_ref().map(|coded| &coded.data) {
+            Ok(Payload::Bytes(bytes)) => bytes.len(),
+            Ok(Payload::Scroll(moves)) => size_of_val(moves.as_slice()),
+            Err(name) => name.len(),
+        },
+        Packet::NewWindow(window) => value_weight(&window.metadata) + value_weight(&window.properties),
+        Packet::WindowIcon(icon) => icon.data.len(),
+        Packet::WindowMetadata(_, metadata) => value_weight(metadata),
+        _ => 0,
+    };
+    PACKET + more
+}
+
+fn value_weight(value: &Value) -> usize {
+    let inside = match value {
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Text(text) | Value::BigInt(text) => text.len(),
+        Value::List(items) => items.iter().map(value_weight).sum(),
+        Value::Map(pairs) => pairs.iter().map(|(k, v)| value_weight(k) + value_weight(v)).sum(),
+        _ => 0,
+    };
+    size_of::<Value>() + inside
+}

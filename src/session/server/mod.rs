@@ -1,0 +1,492 @@
+//! The server: listeners, the screen thread, and the hub that knows all clients.
+//!
+//! Every connection is a task of its own ([`client`](self::client)) that talks to the screen thread directly; the
+//! hub is asked only for what concerns more than one client: who may stay (`session.md` f), requests that end
+//! connections or the server, and `info`.
+
+mod client;
+mod hello;
+mod info;
+mod sharing;
+
+pub use info::ClientFacts;
+
+use super::mailbox::Outbox;
+use super::screen::{self, ClientId, ScreenCommand, ScreenFacts};
+use crate::codec::Value;
+use crate::display::Screen;
+use crate::protocol::{ConnectionConfig, reason};
+use crate::transport::{Link, Listener};
+use client::ServerSession;
+use compact_str::CompactString;
+use sharing::{Newcomer, Present, Verdict, admit};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+
+/// How a server is to behave; units are in the types, names are those of the options.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// `session-name`: shown in titles and by `id`.
+    pub session_name: String,
+    /// Identifies this server.
+    pub uuid: String,
+    /// The user it runs as.
+    pub username: String,
+    /// The machine it runs on.
+    pub hostname: String,
+    /// `sharing`: may several clients be connected? `None` leaves it to them.
+    pub sharing: Option<bool>,
+    /// `lock`: may a newcomer take over? `None` leaves it to the client that is there.
+    pub lock: Option<bool>,
+    /// `readonly`: no input, no clipboard.
+    pub readonly: bool,
+    /// `clipboard`.
+    pub clipboard: bool,
+    /// `bell`.
+    pub bell: bool,
+    /// `cursors`.
+    pub cursors: bool,
+    /// `resize-display`: may clients resize the screen?
+    pub resize_display: bool,
+    /// `exit-with-client`.
+    pub exit_with_client: bool,
+    /// `idle-timeout`; zero is never.
+    pub idle_timeout: Duration,
+    /// `server-idle-timeout`; zero is never.
+    pub server_idle_timeout: Duration,
+    /// `bandwidth-limit` in bits per second; zero is none.
+    pub bandwidth_limit: u64,
+    /// `encodings`: what may be used; empty is all.
+    pub encodings: Vec<crate::types::Encoding>,
+    /// `min-quality`, 1 to 100.
+    pub min_quality: u8,
+    /// `quality`: best quality worth sending, 1 to 100.
+    pub quality: u8,
+    /// `speed`, 0 to 100.
+    pub speed: u8,
+    /// Timers of connections.
+    pub connection: ConnectionConfig,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            session_name: String::new(),
+            uuid: String::new(),
+            username: String::new(),
+            hostname: String::new(),
+            sharing: None,
+            lock: None,
+            readonly: false,
+            clipboard: true,
+            bell: true,
+            cursors: true,
+            resize_display: false,
+            exit_with_client: false,
+            idle_timeout: Duration::ZERO,
+            server_idle_timeout: Duration::ZERO,
+            bandwidth_limit: 0,
+            encodings: Vec::new(),
+            min_quality: 30,
+            quality: 95,
+            speed: 50,
+            connection: ConnectionConfig::default(),
+        }
+    }
+}
+
+/// Why a server ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerEnd {
+    /// Somebody asked it to stop or exit, or its caller did.
+    Asked,
+    /// The shared display is gone.
+    DisplayLost(String),
+    /// The last client left (`exit-with-client`), or nobody came (`server-idle-timeout`).
+    Idle,
+}
+
+/// What never changes while the server runs; shared by all its tasks.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) config: ServerConfig,
+    pub(crate) screen: ScreenFacts,
+    pub(crate) started: Instant,
+    pub(crate) listeners: Vec<String>,
+}
+
+/// What connections ask of the hub.
+#[derive(Debug)]
+pub(crate) enum HubRequest {
+    /// A client wants to use the session.
+    Login {
+        client: ClientId,
+        newcomer: Newcomer,
+        sender: mpsc::UnboundedSender<HubMessage>,
+    },
+    /// The connection is over (also sent by those that never logged in).
+    Left(ClientId),
+    /// Somebody wants to know everything; `about` is the asking client.
+    Info(oneshot::Sender<Value>),
+    /// All clients but this one should leave.
+    Detach(ClientId, oneshot::Sender<usize>),
+    /// The server should end; `true` leaves the applications.
+    End { exit: bool },
+    /// A control command.
+    Control(Vec<CompactString>, oneshot::Sender<(i64, String)>),
+    /// The client shares its session or not.
+    Sharing(ClientId, bool),
+    /// The client locks its session or not.
+    Lock(ClientId, bool),
+    /// The display is gone.
+    DisplayLost(String),
+}
+
+/// What the hub tells a client.
+#[derive(Debug)]
+pub(crate) enum HubMessage {
+    /// You are in.
+    Welcome,
+    /// You are not, or no longer: reason and detail.
+    Leave(&'static str, String),
+    /// Report your numbers.
+    Report(oneshot::Sender<ClientFacts>),
+    /// A control command changed something.
+    Setting(Setting),
+}
+
+/// What control commands change at a client.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Setting {
+    Quality(u8),
+    MinQuality(u8),
+    Speed(u8),
+    Encoding(CompactString),
+    Refresh,
+    BandwidthLimit(u64),
+    SessionName(String),
+    Forward(Vec<CompactString>),
+}
+
+struct Entry {
+    sender: mpsc::UnboundedSender<HubMessage>,
+    present: Present,
+}
+
+struct Hub {
+    facts: Arc<Facts>,
+    screen: Outbox<ScreenCommand>,
+    session_name: String,
+    requests: mpsc::UnboundedSender<HubRequest>,
+    clients: BTreeMap<ClientId, Entry>,
+    connections: usize,
+    next: u64,
+    /// When the last client left.
+    idle_since: Option<Instant>,
+}
+
+/// Connections that may be open without having logged in (`endpoints.md` c.1).
+const MAX_STRANGERS: usize = 100;
+/// How often socket files are touched, so that cleaners of temporary files leave them (`endpoints.md` b.5).
+const TOUCH: Duration = Duration::from_secs(60);
+
+/// Serves `screen` to whoever connects, until `shutdown` resolves or a client asks for the end.
+pub async fn run(
+    listeners: Vec<Listener>,
+    screen: Box<dyn Screen>,
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()>,
+) -> std::io::Result<ServerEnd> {
+    let (outbox, screen) = screen::start(screen)?;
+    let (requests, mut inbox) = mpsc::unbounded_channel();
+    let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
+    let (links, mut arrivals) = mpsc::channel(16);
+    let accepting: Vec<_> = listeners
+        .iter()
+        .map(|listener| tokio::spawn(accept(Arc::clone(listener), links.clone())))
+        .collect();
+    let names = listeners.iter().map(ToString::to_string).collect();
+    let mut hub = Hub {
+        session_name: config.session_name.clone(),
+        facts: Arc::new(Facts {
+            config,
+            screen,
+            started: super::now(),
+            listeners: names,
+        }),
+        screen: outbox,
+        requests,
+        clients: BTreeMap::new(),
+        connections: 0,
+        next: 0,
+        idle_since: Some(super::now()),
+    };
+    let mut touch = tokio::time::interval(TOUCH);
+    let mut shutdown = std::pin::pin!(shutdown);
+    let end = loop {
+        let idle = hub.idle_deadline();
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break ServerEnd::Asked,
+            Some(request) = inbox.recv() => if let Some(end) = hub.handle(request) {
+                break end;
+            },
+            Some(link) = arrivals.recv() => hub.welcome(link),
+            _ = touch.tick() => listeners.iter().for_each(|listener| touch_file(listener)),
+            () = tokio::time::sleep_until(idle.unwrap_or_else(super::now).into()), if idle.is_some() => {
+                break ServerEnd::Idle;
+            }
+        }
+    };
+    for task in accepting {
+        task.abort();
+    }
+    hub.end(&end);
+    hub.farewell(inbox).await;
+    Ok(end)
+}
+
+async fn accept(listener: Arc<Listener>, links: mpsc::Sender<Link>) {
+    loop {
+        match listener.accept().await {
+            Ok(link) => {
+                if links.send(link).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "no longer listening");
+                return;
+            }
+        }
+    }
+}
+
+fn touch_file(listener: &Listener) {
+    match listener.touch() {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!("the socket {listener} has disappeared"),
+        Err(error) => tracing::debug!(%error, "cannot touch {listener}"),
+    }
+}
+
+impl Hub {
+    fn welcome(&mut self, link: Link) {
+        if self.connections.saturating_sub(self.clients.len()) >= MAX_STRANGERS {
+            tracing::warn!(peer = %link.info.peer, "too many connections that did not log in: refused");
+            return;
+        }
+        self.next += 1;
+        self.connections += 1;
+        let id = ClientId(self.next);
+        let session = ServerSession::new(
+            id,
+            Arc::clone(&self.facts),
+            link.info.clone(),
+            self.requests.clone(),
+            self.screen.clone(),
+            super::now(),
+        );
+        tokio::spawn(client::run(link, session, self.requests.clone()));
+    }
+
+    fn handle(&mut self, request: HubRequest) -> Option<ServerEnd> {
+        match request {
+            HubRequest::Login {
+                client,
+                newcomer,
+                sender,
+            } => self.login(client, newcomer, sender),
+            HubRequest::Left(client) => return self.left(client),
+            HubRequest::Info(reply) => self.info(reply),
+            HubRequest::Detach(client, reply) => {
+                let others = self.clients.iter().filter(|(id, _)| **id != client);
+                let count = others
+                    .map(|(_, entry)| entry.leave(reason::DETACH_REQUEST, ""))
+                    .count();
+                let _gone = reply.send(count);
+            }
+            HubRequest::End { exit } => {
+                tracing::info!("{} requested by a client", if exit { "exit" } else { "shutdown" });
+                let why = if exit {
+                    reason::SERVER_EXIT
+                } else {
+                    reason::SERVER_SHUTDOWN
+                };
+                self.clients.values().for_each(|entry| entry.leave(why, ""));
+                return Some(ServerEnd::Asked);
+            }
+            HubRequest::Control(words, reply) => {
+                let _gone = reply.send(self.control(&words));
+            }
+            HubRequest::Sharing(client, on) => self.set_sharing(client, on),
+            HubRequest::Lock(client, on) => {
+                if let Some(entry) = self.clients.get_mut(&client)
+                    && self.facts.config.lock.is_none()
+                {
+                    entry.present.lock = on;
+                }
+            }
+            HubRequest::DisplayLost(why) => return Some(ServerEnd::DisplayLost(why)),
+        }
+        None
+    }
+
+    fn login(&mut self, client: ClientId, newcomer: Newcomer, sender: mpsc::UnboundedSender<HubMessage>) {
+        let config = &self.facts.config;
+        let rules = sharing::Rules {
+            sharing: config.sharing,
+            lock: config.lock,
+            exit_with_client: config.exit_with_client,
+        };
+        let present: Vec<(ClientId, Present)> = self
+            .clients
+            .iter()
+            .map(|(id, entry)| (*id, entry.present.clone()))
+            .collect();
+        match admit(&rules, &newcomer, &present) {
+            Verdict::Refused(why, text) => {
+                let _gone = sender.send(HubMessage::Leave(why, text.into()));
+            }
+            Verdict::Admitted { leave } => {
+                for (id, why) in leave {
+                    if let Some(entry) = self.clients.remove(&id) {
+                        entry.leave(why, "this session has a new client");
+                    }
+                }
+                let _gone = sender.send(HubMessage::Welcome);
+                self.clients.insert(
+                    client,
+                    Entry {
+                        sender,
+                        present: newcomer.into(),
+                    },
+                );
+                self.idle_since = None;
+            }
+        }
+    }
+
+    fn left(&mut self, client: ClientId) -> Option<ServerEnd> {
+        self.connections = self.connections.saturating_sub(1);
+        let was_client = self.clients.remove(&client).is_some();
+        if was_client && self.clients.is_empty() {
+            if self.facts.config.exit_with_client {
+                return Some(ServerEnd::Idle);
+            }
+            self.idle_since = Some(super::now());
+        }
+        None
+    }
+
+    fn set_sharing(&mut self, client: ClientId, on: bool) {
+        if self.facts.config.sharing.is_some() {
+            return;
+        }
+        if let Some(entry) = self.clients.get_mut(&client) {
+            entry.present.share = on;
+        }
+        if !on {
+            let others = self.clients.iter().filter(|(id, _)| **id != client);
+            others.for_each(|(_, entry)| entry.leave(reason::DETACH_REQUEST, ""));
+        }
+    }
+
+    fn info(&self, reply: oneshot::Sender<Value>) {
+        let (facts, name) = (Arc::clone(&self.facts), self.session_name.clone());
+        let strangers = self.connections.saturating_sub(self.clients.len());
+        let asked: Vec<_> = self
+            .clients
+            .values()
+            .map(|entry| {
+                let (sender, receiver) = oneshot::channel();
+                let _gone = entry.sender.send(HubMessage::Report(sender));
+                receiver
+            })
+            .collect();
+        tokio::spawn(async move {
+            let mut clients = Vec::new();
+            for receiver in asked {
+                clients.extend(receiver.await.ok());
+            }
+            let _gone = reply.send(info::server(&facts, &name, &clients, strangers, super::now()));
+        });
+    }
+
+    /// Control commands: code 0 and a text, 6 for an unknown command, 127 for a failure (`session.md` e).
+    fn control(&mut self, words: &[CompactString]) -> (i64, String) {
+        let words: Vec<&str> = words.iter().map(CompactString::as_str).collect();
+        let percent = |text: &str| text.parse::<u8>().ok().filter(|v| (1..=100).contains(v));
+        let setting = match words.as_slice() {
+            ["hello"] => return (0, "hello".into()),
+            ["help"] | ["help", ..] => return (0, HELP.into()),
+            ["debug", ..] => return (0, "logging is configured when the server starts".into()),
+            ["quality", v, ..] => percent(v).map(Setting::Quality),
+            ["min-quality", v, ..] => percent(v).map(Setting::MinQuality),
+            ["speed" | "min-speed", v, ..] => percent(v).map(Setting::Speed),
+            ["encoding", name, ..] => Some(Setting::Encoding((*name).into())),
+            ["refresh", ..] => Some(Setting::Refresh),
+            ["bandwidth-limit", v, ..] => v.parse().ok().map(Setting::BandwidthLimit),
+            ["name", name @ ..] => {
+                self.session_name = name.join(" ");
+                Some(Setting::SessionName(self.session_name.clone()))
+            }
+            ["client", words @ ..] => Some(Setting::Forward(words.iter().map(|w| (*w).into()).collect())),
+            _ => return (6, format!("invalid command: {}", words.join(" "))),
+        };
+        let Some(setting) = setting else {
+            return (127, format!("invalid arguments: {}", words.join(" ")));
+        };
+        for entry in self.clients.values() {
+            let _gone = entry.sender.send(HubMessage::Setting(setting.clone()));
+        }
+        (
+            0,
+            format!(
+                "{} set for {} client(s)",
+                words.first().unwrap_or(&""),
+                self.clients.len()
+            ),
+        )
+    }
+
+    fn idle_deadline(&self) -> Option<Instant> {
+        let timeout = self.facts.config.server_idle_timeout;
+        self.idle_since
+            .filter(|_| !timeout.is_zero())
+            .map(|since| since + timeout)
+    }
+
+    fn end(&self, end: &ServerEnd) {
+        let (why, text) = match end {
+            ServerEnd::DisplayLost(why) => (reason::SERVER_ERROR, why.as_str()),
+            ServerEnd::Asked | ServerEnd::Idle => (reason::SERVER_SHUTDOWN, ""),
+        };
+        self.clients.values().for_each(|entry| entry.leave(why, text));
+    }
+
+    /// Waits until every connection said goodbye, but not for long.
+    async fn farewell(mut self, mut inbox: mpsc::UnboundedReceiver<HubRequest>) {
+        let patience = tokio::time::sleep(Duration::from_secs(1));
+        let mut patience = std::pin::pin!(patience);
+        while self.connections > 0 {
+            tokio::select! {
+                Some(request) = inbox.recv() => if let HubRequest::Left(client) = request {
+                    self.left(client);
+                },
+                () = &mut patience => break,
+            }
+        }
+    }
+}
+
+const HELP: &str = "commands: hello, help, quality N, min-quality N, speed N, encoding NAME, refresh, \
+                    bandwidth-limit BITS, name TEXT, client COMMAND";
+
+impl Entry {
+    fn leave(&self, why: &'static str, text: &str) {
+        let _gone = self.sender.send(HubMessage::Leave(why, text.into()));
+    }
+}

@@ -1,0 +1,270 @@
+//! One suite that every transport passes: what the layers above rely on.
+
+use std::io::IoSlice;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::*;
+use crate::address::DEFAULT_MIN_PORT;
+
+/// What a transport promises beyond carrying bytes.
+struct Facts {
+    kind: TransportKind,
+    is_local: bool,
+    has_credentials: bool,
+}
+
+/// Both ends of a new link.
+async fn pair(listener: &Listener, address: &Address) -> (Link, Link) {
+    let options = ConnectOptions::default();
+    let (client, server) = tokio::join!(connect(address, &options), listener.accept());
+    (client.unwrap(), server.unwrap())
+}
+
+async fn suite(listener: &Listener, address: &Address, facts: Facts) {
+    let limit = Duration::from_secs(60);
+    let checks = async {
+        echo(pair(listener, address).await).await;
+        half_close(pair(listener, address).await).await;
+        large(pair(listener, address).await).await;
+        backpressure(pair(listener, address).await).await;
+        vectored(pair(listener, address).await).await;
+        drop_mid_record(pair(listener, address).await).await;
+        reader_learns_late(pair(listener, address).await).await;
+        peer_facts(pair(listener, address).await, &facts, address);
+    };
+    timeout(limit, checks).await.expect("a check hangs");
+}
+
+async fn echo((mut client, mut server): (Link, Link)) {
+    for size in [1, 8, 1000, 65536] {
+        let sent: Vec<u8> = (0..=250).cycle().take(size).collect();
+        let mut received = vec![0; size];
+        client.stream.write_all(&sent).await.unwrap();
+        server.stream.read_exact(&mut received).await.unwrap();
+        assert!(received == sent);
+        server.stream.write_all(&received).await.unwrap();
+        received.fill(0);
+        client.stream.read_exact(&mut received).await.unwrap();
+        assert!(received == sent);
+    }
+}
+
+/// One end may be done sending while the other still answers.
+async fn half_close((mut client, mut server): (Link, Link)) {
+    client.stream.write_all(b"question").await.unwrap();
+    client.stream.shutdown().await.unwrap();
+    let mut question = String::new();
+    server.stream.read_to_string(&mut question).await.unwrap();
+    assert_eq!(question, "question");
+    server.stream.write_all(b"answer").await.unwrap();
+    drop(server);
+    let mut answer = String::new();
+    client.stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(answer, "answer");
+}
+
+async fn large((mut client, mut server): (Link, Link)) {
+    const SIZE: usize = 64 << 20;
+    let block: Vec<u8> = (0..1 << 20)
+        .map(|i: u32| (i.wrapping_mul(0x9e37_79b9) >> 24) as u8)
+        .collect();
+    let expected = block.clone();
+    let writer = tokio::spawn(async move {
+        for _ in 0..SIZE / block.len() {
+            client.stream.write_all(&block).await.unwrap();
+        }
+        client
+    });
+    let mut buffer = bytes::BytesMut::with_capacity(256 << 10);
+    let mut received = 0;
+    while received < SIZE {
+        buffer.clear();
+        assert!(server.stream.read_buf(&mut buffer).await.unwrap() > 0);
+        let start = received % expected.len();
+        let until_end = buffer.len().min(expected.len() - start);
+        assert!(buffer[..until_end] == expected[start..start + until_end]);
+        assert!(buffer[until_end..] == expected[..buffer.len() - until_end]);
+        received += buffer.len();
+    }
+    assert_eq!(received, SIZE);
+    drop(writer.await.unwrap());
+    assert_eq!(server.stream.read_buf(&mut buffer).await.unwrap(), 0);
+}
+
+/// A peer that does not read stops the writer, and the probe says how much waits.
+async fn backpressure((mut client, mut server): (Link, Link)) {
+    let block = vec![7; 64 << 10];
+    let mut written = 0usize;
+    while let Ok(result) = timeout(Duration::from_millis(200), client.stream.write(&block)).await {
+        written += result.unwrap();
+        assert!(written < 256 << 20, "the kernel takes everything");
+    }
+    let waiting = client.info.probe.unsent().expect("a socket");
+    assert!(waiting > 0);
+    assert!(client.info.probe.unacked().expect("a socket") >= waiting);
+    let mut sink = vec![0; 1 << 20];
+    let mut received = 0;
+    while received < written {
+        received += server.stream.read(&mut sink).await.unwrap();
+    }
+    assert_eq!(received, written);
+    // The way is free again.
+    client.stream.write_all(b"more").await.unwrap();
+    server.stream.read_exact(&mut sink[..4]).await.unwrap();
+    let mut unsent = client.info.probe.unsent();
+    for _ in 0..100 {
+        if unsent == Some(0) {
+            break;
+        }
+        sleep(Duration::from_millis(10)).await;
+        unsent = client.info.probe.unsent();
+    }
+    assert_eq!(unsent, Some(0));
+}
+
+/// Vectored writes survive boxing: one write takes all slices.
+async fn vectored((mut client, mut server): (Link, Link)) {
+    assert!(client.stream.is_write_vectored());
+    let slices = [
+        IoSlice::new(b"head"),
+        IoSlice::new(b""),
+        IoSlice::new(b"body"),
+        IoSlice::new(b"tail"),
+    ];
+    assert_eq!(client.stream.write_vectored(&slices).await.unwrap(), 12);
+    let mut received = [0; 12];
+    server.stream.read_exact(&mut received).await.unwrap();
+    assert_eq!(&received, b"headbodytail");
+    // More slices than the kernel takes at once are a partial write, not an error.
+    let many = vec![IoSlice::new(b"x"); 3000];
+    let taken = client.stream.write_vectored(&many).await.unwrap();
+    assert!((1..=3000).contains(&taken), "{taken}");
+    server.stream.read_exact(&mut vec![0; taken]).await.unwrap();
+}
+
+/// A peer that vanishes half way through leaves what it sent, then the end, and never a hang.
+async fn drop_mid_record((mut client, mut server): (Link, Link)) {
+    client
+        .stream
+        .write_all(b"P\0\0\0\0\0\x10\0only this")
+        .await
+        .unwrap();
+    let probe = client.info.probe.clone();
+    drop(client);
+    assert_eq!(probe.unsent(), None, "the probe keeps the link open");
+    let mut received = Vec::new();
+    server.stream.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received.len(), 17);
+    // Writing to it fails, sooner or later, and does not kill the process.
+    let mut result = Ok(());
+    for _ in 0..100 {
+        result = server.stream.write_all(&[0; 4096]).await;
+        if result.is_err() {
+            break;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(result.is_err());
+}
+
+/// A read that waits is woken by bytes, again and again: no wake-up is lost after a short read.
+async fn reader_learns_late((mut client, mut server): (Link, Link)) {
+    let mut buffer = [0; 64];
+    for round in 0..200u8 {
+        let sent = [round; 3];
+        // The read is polled first, so that it waits.
+        let (seen, written) =
+            tokio::join!(biased; server.stream.read(&mut buffer), client.stream.write_all(&sent));
+        written.unwrap();
+        let mut seen = seen.unwrap();
+        while seen < 3 {
+            seen += server.stream.read(&mut buffer[seen..]).await.unwrap();
+        }
+        assert_eq!(buffer[..3], sent);
+    }
+}
+
+fn peer_facts((client, server): (Link, Link), facts: &Facts, address: &Address) {
+    for link in [&client, &server] {
+        assert_eq!(link.info.kind, facts.kind);
+        assert_eq!(link.info.is_local, facts.is_local);
+        assert_eq!(link.info.credentials.is_some(), facts.has_credentials, "{link:?}");
+        if let Some(credentials) = link.info.credentials {
+            assert_eq!(credentials.pid.cast_unsigned(), std::process::id());
+            assert_eq!(credentials.uid, rustix::process::getuid().as_raw());
+        }
+        assert!(!link.info.local.is_empty() && !link.info.peer.is_empty());
+        let has_tcp = matches!(facts.kind, TransportKind::Tcp | TransportKind::Ws);
+        assert_eq!(link.info.probe.kernel_info().is_some(), has_tcp);
+    }
+    assert_eq!(client.info.target, address.to_string());
+    assert_eq!(client.info.peer, server.info.local);
+    let tcp = client.info.probe.kernel_info();
+    assert!(
+        tcp.is_none_or(|tcp| tcp.rtt > Duration::ZERO && tcp.segment_size > 0 && tcp.congestion_window > 0)
+    );
+}
+
+async fn tcp_listener(value: &str) -> Option<Listener> {
+    let bind = Bind::parse(TransportKind::Tcp, value, DEFAULT_MIN_PORT).unwrap();
+    match listen(&bind, &ListenOptions::default()).await {
+        Ok(mut listeners) => listeners.pop(),
+        Err(error) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+    }
+}
+
+async fn tcp_suite(value: &str) {
+    let Some(listener) = tcp_listener(value).await else {
+        return;
+    };
+    let address = listener.to_string() + "/";
+    let facts = Facts {
+        kind: TransportKind::Tcp,
+        is_local: true,
+        has_credentials: false,
+    };
+    suite(&listener, &address.parse().unwrap(), facts).await;
+}
+
+#[tokio::test]
+async fn tcp_over_ipv4() {
+    tcp_suite("127.0.0.1:0").await;
+}
+
+#[tokio::test]
+async fn tcp_over_ipv6() {
+    tcp_suite("[::1]:0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unix_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let bind = Bind::parse(TransportKind::Socket, path.to_str().unwrap(), DEFAULT_MIN_PORT).unwrap();
+    let listeners = listen(&bind, &ListenOptions::default()).await.unwrap();
+    let facts = Facts {
+        kind: TransportKind::Socket,
+        is_local: true,
+        has_credentials: true,
+    };
+    suite(&listeners[0], &Address::new(Target::Socket(path)), facts).await;
+}
+
+#[tokio::test]
+async fn unix_abstract() {
+    let name = format!("xpra-rs-conformance-{}", std::process::id());
+    let bind = Bind::parse(TransportKind::Socket, &format!("@{name}"), DEFAULT_MIN_PORT).unwrap();
+    let listeners = listen(&bind, &ListenOptions::default()).await.unwrap();
+    let facts = Facts {
+        kind: TransportKind::Socket,
+        is_local: true,
+        has_credentials: true,
+    };
+    suite(&listeners[0], &format!("@{name}").parse().unwrap(), facts).await;
+}

@@ -1,0 +1,145 @@
+//! What only the kernel knows about a socket. The system calls that no safe wrapper offers are all in this file.
+#![expect(
+    unsafe_code,
+    reason = "getsockopt and ioctl with results that socket2 and rustix do not offer"
+)]
+
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+use rustix::ioctl::{Getter, Opcode, ioctl};
+
+/// The process at the other end of a unix socket, as of when it connected or began to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerCredentials {
+    /// Process; 0 when it is not visible from here (another container).
+    pub pid: i32,
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// The kernel's view of a TCP connection (`TCP_INFO`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelInfo {
+    /// Smoothed round trip time.
+    pub rtt: Duration,
+    /// Its mean deviation.
+    pub rtt_variation: Duration,
+    /// Lowest round trip time seen lately; `None` when the kernel does not tell.
+    pub min_rtt: Option<Duration>,
+    /// Bytes a second that the peer acknowledged lately; `None` when the kernel does not tell.
+    pub delivery_rate: Option<u64>,
+    /// True when that rate was limited by how little there was to send.
+    pub app_limited: bool,
+    /// Bytes written and not sent yet.
+    pub notsent: u32,
+    /// Segments sent and not acknowledged yet.
+    pub unacked: u32,
+    /// Segments thought lost now.
+    pub lost: u32,
+    /// Segments ever sent again.
+    pub retransmits: u32,
+    /// Congestion window, in segments.
+    pub congestion_window: u32,
+    /// Bytes of a segment.
+    pub segment_size: u32,
+    /// Bytes a second at which the kernel paces.
+    pub pacing_rate: u64,
+}
+
+impl KernelInfo {
+    /// Asks for the state of a TCP socket.
+    pub(super) fn of(socket: impl AsFd) -> io::Result<Self> {
+        // Offsets of `struct tcp_info` in `linux/tcp.h`: fields are only ever appended to it.
+        let mut raw = [0u8; 200];
+        let known = socket_option(socket, libc::IPPROTO_TCP, libc::TCP_INFO, &mut raw)?;
+        let raw = raw.get(..known).unwrap_or_default();
+        let micros = |at| Duration::from_micros(u32_at(raw, at).unwrap_or_default().into());
+        let count = |at| u32_at(raw, at).unwrap_or_default();
+        Ok(Self {
+            rtt: micros(68),
+            rtt_variation: micros(72),
+            // The kernel says "never measured" with all ones.
+            min_rtt: u32_at(raw, 148)
+                .filter(|rtt| *rtt != u32::MAX)
+                .map(|rtt| Duration::from_micros(rtt.into())),
+            delivery_rate: u64_at(raw, 160),
+            app_limited: raw.get(7).is_some_and(|flags| flags & 1 == 1),
+            notsent: count(144),
+            unacked: count(24),
+            lost: count(32),
+            retransmits: count(100),
+            congestion_window: count(80),
+            segment_size: count(16),
+            pacing_rate: u64_at(raw, 104).unwrap_or_default(),
+        })
+    }
+}
+
+/// Who is at the other end of a unix socket.
+pub(super) fn peer_credentials(socket: impl AsFd) -> io::Result<PeerCredentials> {
+    let mut raw = [0u8; 12];
+    let known = socket_option(socket, libc::SOL_SOCKET, libc::SO_PEERCRED, &mut raw)?;
+    match (u32_at(&raw, 0), u32_at(&raw, 4), u32_at(&raw, 8)) {
+        (Some(pid), Some(uid), Some(gid)) if known == raw.len() => Ok(PeerCredentials {
+            pid: pid.cast_signed(),
+            uid,
+            gid,
+        }),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// Bytes in the send queue of a socket: for TCP those not acknowledged yet, for unix sockets those not read yet
+/// (with the kernel's bookkeeping).
+pub(super) fn queued(socket: impl AsFd) -> io::Result<u32> {
+    const SIOCOUTQ: Opcode = 0x5411;
+    queue_length::<SIOCOUTQ>(socket)
+}
+
+/// Bytes in the send queue of a TCP socket that were not sent yet.
+pub(super) fn not_sent(socket: impl AsFd) -> io::Result<u32> {
+    const SIOCOUTQNSD: Opcode = 0x894B;
+    queue_length::<SIOCOUTQNSD>(socket)
+}
+
+fn queue_length<const REQUEST: Opcode>(socket: impl AsFd) -> io::Result<u32> {
+    // SAFETY: only called above with SIOCOUTQ and SIOCOUTQNSD, which store one int at the pointer they are given and
+    // do nothing else; on a descriptor of another kind they fail.
+    let length: c_int = unsafe { ioctl(socket, Getter::<REQUEST, c_int>::new()) }?;
+    Ok(u32::try_from(length).unwrap_or_default())
+}
+
+/// Reads a socket option into `value`; returns how many bytes of it the kernel filled.
+fn socket_option(socket: impl AsFd, level: c_int, name: c_int, value: &mut [u8]) -> io::Result<usize> {
+    let mut len = libc::socklen_t::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let fd = socket.as_fd();
+    // SAFETY: `fd` is borrowed for the call, so open; the pointers are to `value` and `len`, exclusively borrowed and
+    // alive for the call; the kernel writes at most the `len` bytes that `value` has.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            value.as_mut_ptr().cast::<c_void>(),
+            &raw mut len,
+        )
+    };
+    if result == 0 {
+        Ok(value.len().min(len as usize))
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn u32_at(raw: &[u8], at: usize) -> Option<u32> {
+    raw.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes)
+}
+
+fn u64_at(raw: &[u8], at: usize) -> Option<u64> {
+    raw.get(at..)?.first_chunk().copied().map(u64::from_ne_bytes)
+}

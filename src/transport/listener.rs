@@ -1,0 +1,185 @@
+//! Accepting links.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use socket2::SockAddr;
+use tokio::io::unix::AsyncFd;
+use tokio::time::sleep;
+
+use super::error::AcceptError;
+use super::socket::{Socket, describe, register};
+use super::unix::SocketFile;
+use super::{Link, TransportKind, Tuning};
+use crate::address::Options;
+
+/// Connections the kernel may queue for us.
+pub(super) const BACKLOG: i32 = 128;
+
+/// The pause after the first failure for want of something; each further one waits twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A socket that accepts links. Dropping it removes its file, if it has one that is still its own.
+#[derive(Debug)]
+pub struct Listener {
+    socket: AsyncFd<socket2::Socket>,
+    local: String,
+    /// Before or after `socket` makes no difference to peers: the file goes when the listener goes.
+    file: Option<SocketFile>,
+    kind: TransportKind,
+    options: Options,
+    tuning: Tuning,
+}
+
+/// What a listener is, beside its socket.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) kind: TransportKind,
+    pub(super) options: Options,
+    pub(super) tuning: Tuning,
+    pub(super) file: Option<SocketFile>,
+}
+
+impl Listener {
+    /// Starts to listen on a bound socket that does not block.
+    pub(super) fn new(socket: socket2::Socket, facts: Facts) -> io::Result<Self> {
+        socket.listen(BACKLOG)?;
+        let Facts {
+            kind,
+            options,
+            tuning,
+            file,
+        } = facts;
+        let local = describe(&socket.local_addr()?);
+        let tuning = tuning.with(&options);
+        Ok(Self {
+            socket: register(socket)?,
+            local,
+            file,
+            kind,
+            options,
+            tuning,
+        })
+    }
+
+    /// Waits for the next peer. Dropping the future loses nobody.
+    ///
+    /// Lack of descriptors or memory is waited out, so that a crowd cannot stop the server; an error is final.
+    pub async fn accept(&self) -> Result<Link, AcceptError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let accepted = match self.socket.readable().await {
+                Ok(mut guard) => guard.try_io(|socket| socket.get_ref().accept()),
+                Err(error) => Ok(Err(error)),
+            };
+            let error = match accepted.map(|accepted| accepted.and_then(|(socket, _)| self.link(socket))) {
+                Ok(Ok(link)) => return Ok(link),
+                Ok(Err(error)) => error,
+                Err(_would_block) => continue,
+            };
+            match Failure::of(&error) {
+                Failure::Peer => {}
+                Failure::Shortage => {
+                    tracing::warn!("cannot accept on {}: {error}; waiting", self.local);
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Failure::Final => {
+                    return Err(AcceptError {
+                        place: self.local.clone(),
+                        reason: error.to_string(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn link(&self, socket: socket2::Socket) -> io::Result<Link> {
+        socket.set_nonblocking(true)?;
+        let socket = Socket::new(socket)?;
+        if self.address().is_some() {
+            socket.tune(&self.tuning);
+        }
+        let info = socket.info(self.kind, self.to_string());
+        Ok(Link::new(socket, info))
+    }
+
+    /// Updates the time of the socket's file, which keeps cleaners of temporary files away. `Ok(false)` when the file
+    /// is gone or is no longer ours; listeners without a file are always fine.
+    pub fn touch(&self) -> io::Result<bool> {
+        self.file.as_ref().map_or(Ok(true), SocketFile::touch)
+    }
+
+    /// Where it listens: `IP:PORT`, a path or `@NAME`.
+    pub fn local(&self) -> &str {
+        &self.local
+    }
+
+    /// Which protocol the bind option said is spoken here.
+    pub const fn kind(&self) -> TransportKind {
+        self.kind
+    }
+
+    /// The options of the bind value.
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The IP address and port, with the port the kernel chose; `None` for other transports.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.socket
+            .get_ref()
+            .local_addr()
+            .ok()
+            .as_ref()
+            .and_then(SockAddr::as_socket)
+    }
+
+    /// The path of the socket's file.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(SocketFile::path)
+    }
+
+    /// True when other machines can reach it.
+    pub fn is_exposed(&self) -> bool {
+        let loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+        self.address().is_some_and(|address| !loopback(address.ip()))
+    }
+}
+
+impl std::fmt::Display for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.local.starts_with('@') {
+            f.write_str(&self.local)
+        } else {
+            write!(f, "{}://{}", self.kind, self.local)
+        }
+    }
+}
+
+/// Whose fault it is that a connection was not accepted.
+enum Failure {
+    /// Nothing will be accepted here any more.
+    Final,
+    /// That one peer's: take the next.
+    Peer,
+    /// The machine is short of something.
+    Shortage,
+}
+
+impl Failure {
+    fn of(error: &io::Error) -> Self {
+        let Some(errno) = error.raw_os_error().map(Errno::from_raw_os_error) else {
+            return Self::Final;
+        };
+        match errno {
+            Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => Self::Shortage,
+            Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP => Self::Final,
+            _ => Self::Peer,
+        }
+    }
+}
