@@ -9,6 +9,8 @@ mod clipboard;
 mod focus;
 mod hello;
 mod images;
+mod keymap;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod viewer;
