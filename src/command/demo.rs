@@ -45,7 +45,9 @@ pub struct DemoArgs {
 const MOVING: f64 = 0.3;
 
 fn size(text: &str) -> Result<Size, String> {
-    let sides = text.split_once('x').and_then(|(w, h)| Some(Size::new(w.parse().ok()?, h.parse().ok()?)));
+    let sides = text
+        .split_once('x')
+        .and_then(|(w, h)| Some(Size::new(w.parse().ok()?, h.parse().ok()?)));
     sides
         .filter(|s| (320..=16384).contains(&s.w) && (200..=16384).contains(&s.h))
         .ok_or_else(|| format!("'{text}' is no size from 320x200 up, such as 1280x720"))
@@ -57,8 +59,16 @@ pub async fn run(args: &DemoArgs, display: Option<&str>, out: &mut dyn Write) ->
     let mut rows = Vec::new();
     for (name, kind, place) in [
         ("tcp", TransportKind::Tcp, "127.0.0.1:0".to_owned()),
-        ("unix", TransportKind::Socket, folder.0.join("socket").display().to_string()),
-        ("abstract", TransportKind::Socket, format!("@xpra-rs-demo-{}", std::process::id())),
+        (
+            "unix",
+            TransportKind::Socket,
+            folder.0.join("socket").display().to_string(),
+        ),
+        (
+            "abstract",
+            TransportKind::Socket,
+            format!("@xpra-rs-demo-{}", std::process::id()),
+        ),
     ] {
         let row = measure(args, name, kind, &place).await?;
         if !args.json {
@@ -72,7 +82,11 @@ pub async fn run(args: &DemoArgs, display: Option<&str>, out: &mut dyn Write) ->
     }
     if args.json {
         let list: Vec<_> = rows.iter().map(Row::json).collect();
-        writeln!(out, "{}", json!({"size": args.size.to_string(), "fps": args.fps, "transports": list}))?;
+        writeln!(
+            out,
+            "{}",
+            json!({"size": args.size.to_string(), "fps": args.fps, "transports": list})
+        )?;
     }
     if let Some(display) = display {
         show(args, display).await?;
@@ -103,7 +117,11 @@ impl Server {
                     Err(error) => return drop(told.send(Err(Failure::from(error)))),
                 };
                 let address = listeners.first().map(ToString::to_string).unwrap_or_default();
-                let config = ServerConfig { uuid: "demo".into(), hostname: "demo".into(), ..ServerConfig::default() };
+                let config = ServerConfig {
+                    uuid: "demo".into(),
+                    hostname: "demo".into(),
+                    ..ServerConfig::default()
+                };
                 let _gone = told.send(Ok(address));
                 let shutdown = async { drop(stopped.await) };
                 if let Err(error) = server::run(listeners, Box::new(card), config, shutdown).await {
@@ -113,7 +131,11 @@ impl Server {
         })?;
         let lost = || Failure::new(ExitCode::InternalError, "the demo's server did not start");
         let address = address.await.map_err(|_| lost())??;
-        Ok(Self { address: address.parse()?, clock, _stop: stop })
+        Ok(Self {
+            address: address.parse()?,
+            clock,
+            _stop: stop,
+        })
     }
 }
 
@@ -129,32 +151,57 @@ struct Seen {
 impl Seen {
     fn presented(&mut self, image: &Image<'_>, clock: &Clock, at: Instant) {
         self.first.get_or_insert(at);
-        let Some(frame) = read_frame_number(image).filter(|frame| self.last != Some(*frame)) else { return };
+        let Some(frame) = read_frame_number(image).filter(|frame| self.last != Some(*frame)) else {
+            return;
+        };
         self.last = Some(frame);
         if let Some(made) = clock.frame_time(frame) {
-            self.latencies.push(at.saturating_duration_since(made).as_secs_f64() * 1e3);
+            self.latencies
+                .push(at.saturating_duration_since(made).as_secs_f64() * 1e3);
         }
     }
 }
 
-async fn measure(args: &DemoArgs, name: &'static str, kind: TransportKind, place: &str) -> Result<Row, Failure> {
+async fn measure(
+    args: &DemoArgs,
+    name: &'static str,
+    kind: TransportKind,
+    place: &str,
+) -> Result<Row, Failure> {
     let server = Server::start(args, kind, place).await?;
     let seen = Arc::new(Mutex::new(Seen::default()));
     let windows = {
         let (seen, clock) = (Arc::clone(&seen), server.clock.clone());
         Headless::new(args.size).on_present(move |_: WindowId, _: &[Rect], image| {
-            seen.lock().unwrap_or_else(PoisonError::into_inner).presented(&image, &clock, now());
+            seen.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .presented(&image, &clock, now());
         })
     };
     let (began, cpu) = (now(), cpu_time());
     let made_before = server.clock.latest().map_or(0, |(frame, _)| frame);
-    let connection = attach(&server.address, Box::new(windows), Duration::from_secs(args.seconds)).await?;
-    let (elapsed, cpu) = (now().saturating_duration_since(began), cpu_time().saturating_sub(cpu));
-    let made = server.clock.latest().map_or(0, |(frame, _)| frame).saturating_sub(made_before);
+    let connection = attach(
+        &server.address,
+        Box::new(windows),
+        Duration::from_secs(args.seconds),
+    )
+    .await?;
+    let (elapsed, cpu) = (
+        now().saturating_duration_since(began),
+        cpu_time().saturating_sub(cpu),
+    );
+    let made = server
+        .clock
+        .latest()
+        .map_or(0, |(frame, _)| frame)
+        .saturating_sub(made_before);
     let mut seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
     seen.latencies.sort_by(f64::total_cmp);
     let first = seen.first.ok_or_else(|| {
-        Failure::new(ExitCode::NoData, format!("no picture arrived over {name}: please report this"))
+        Failure::new(
+            ExitCode::NoData,
+            format!("no picture arrived over {name}: please report this"),
+        )
     })?;
     Ok(Row {
         name,
@@ -172,16 +219,25 @@ async fn measure(args: &DemoArgs, name: &'static str, kind: TransportKind, place
 /// Attaches windows to a server and leaves after that time, or when the window is closed.
 async fn attach(address: &Address, windows: Box<dyn Windows>, time: Duration) -> Result<Connection, Failure> {
     let options = ClientOptions::default();
-    let desktop = Desktop { size: windows.screen_size(), keymap: windows.keymap() };
+    let desktop = Desktop {
+        size: windows.screen_size(),
+        keymap: windows.keymap(),
+    };
     let identity = Identity::new("demo", "demo", "demo", "demo");
     let (mut session, seat, to_session) = ClientSession::new(&options)?;
     let viewer = Viewer::new(windows, options.clone(), seat);
-    let viewer = std::thread::Builder::new().name("viewer".into()).spawn(move || viewer.run())?;
+    let viewer = std::thread::Builder::new()
+        .name("viewer".into())
+        .spawn(move || viewer.run())?;
     let timer = tokio::spawn(async move {
         tokio::time::sleep(time).await;
         let _gone = to_session.send(ToSession::Depart(Departure::WindowClosed));
     });
-    let open = async || connect(address, &ConnectOptions::default()).await.map(|link| link.stream);
+    let open = async || {
+        connect(address, &ConnectOptions::default())
+            .await
+            .map(|link| link.stream)
+    };
     let begin = |dialect: Dialect, now| {
         let hello = client_hello(dialect, &identity, &desktop, &options);
         Connection::client(&ConnectionConfig::default(), dialect, hello, now)
@@ -192,7 +248,10 @@ async fn attach(address: &Address, windows: Box<dyn Windows>, time: Duration) ->
     let _panicked = viewer.join();
     match ended? {
         (CloseReason::Local { .. }, connection) => Ok(connection),
-        (reason, _) => Err(Failure::new(ExitCode::ConnectionLost, format!("the demo's session ended: {reason}"))),
+        (reason, _) => Err(Failure::new(
+            ExitCode::ConnectionLost,
+            format!("the demo's session ended: {reason}"),
+        )),
     }
 }
 
@@ -206,8 +265,14 @@ async fn show(args: &DemoArgs, display: &str) -> Result<(), Failure> {
         }
     };
     let server = Server::start(args, TransportKind::Tcp, "127.0.0.1:0").await?;
-    tracing::info!(display, seconds = args.seconds, "showing the card: close the window to end sooner");
-    attach(&server.address, Box::new(windows), Duration::from_secs(args.seconds)).await.map(drop)
+    tracing::info!("showing the card: close the window to end sooner");
+    attach(
+        &server.address,
+        Box::new(windows),
+        Duration::from_secs(args.seconds),
+    )
+    .await
+    .map(drop)
 }
 
 /// What one transport did.
@@ -225,7 +290,9 @@ struct Row {
 
 impl Row {
     fn heading(args: &DemoArgs) -> String {
-        let DemoArgs { size, fps, seconds, .. } = args;
+        let DemoArgs {
+            size, fps, seconds, ..
+        } = args;
         format!(
             "test card {size}, {:.0} % moving at {fps} frames/s, {seconds} s each; CPU is of one core, both ends and \
              the card\n\n\
@@ -275,7 +342,10 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
 /// CPU time of this process so far.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }
 
 /// A private folder that goes with the demo.
