@@ -78,13 +78,13 @@ pub(super) struct AttachArgs {
     #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
     quality: u8,
     /// Least quality of pictures, 1 to 100
-    #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
+    #[arg(long, value_name = "PERCENT", default_value = "30", value_parser = percent)]
     min_quality: u8,
     /// Speed to prefer over size, 1 to 100; 0 lets the server choose
     #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
     speed: u8,
     /// Least speed, 1 to 100
-    #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
+    #[arg(long, value_name = "PERCENT", default_value = "30", value_parser = percent)]
     min_speed: u8,
     /// What the server may send in a second: 500K, 10Mbps, auto
     #[arg(long, value_name = "BITS", default_value = "auto", value_parser = bits_per_second)]
@@ -359,7 +359,7 @@ mod tests {
             "--readonly=yes",
             "--encodings=rgb,jpeg,h264",
             "--encoding=jpeg",
-            "--min-quality=30",
+            "--min-quality=40",
             "--quality=auto",
             "--bandwidth-limit=10Mbps",
         ]);
@@ -370,7 +370,7 @@ mod tests {
             [Encoding::Rgb32, Encoding::Rgb24, Encoding::Jpeg]
         );
         assert_eq!(options.encoding, Some(Encoding::Jpeg));
-        assert_eq!((options.quality, options.min_quality), (None, Some(30)));
+        assert_eq!((options.quality, options.min_quality), (None, Some(40)));
         assert_eq!(options.bandwidth_limit, 10_000_000);
     }
 

@@ -223,15 +223,26 @@ fn encodings(caps: &mut Capabilities, dialect: Dialect, options: &ClientOptions)
         .encodings
         .iter()
         .filter(|e| dialect == Dialect::G3 || **e != Encoding::Scroll);
-    let core = Value::List(named.map(|e| e.name().into()).collect());
+    let core: Vec<Value> = named.map(|e| e.name().into()).collect();
+    // what a user may choose has one name for both sizes of raw pixels
+    let rgb = |e: &Encoding| matches!(e, Encoding::Rgb24 | Encoding::Rgb32);
+    let mut choices = core.clone();
+    if options.encodings.iter().any(rgb) {
+        choices.push("rgb".into());
+    }
+    let (core, choices) = (Value::List(core), Value::List(choices));
     let formats = Value::List(RGB_FORMATS.iter().map(|f| f.name().into()).collect());
     let icons: Value = ["premult_argb32", "png"].into();
-    caps.set("encodings", core.clone())
+    caps.set("encodings", choices.clone())
         .set("encodings.core", core.clone())
         .set("encodings.rgb_formats", formats.clone())
         .set("encodings.window-icon", icons.clone())
         .set("auto_refresh_delay", AUTO_REFRESH);
-    let setting = options.encoding.map_or("auto", Encoding::name);
+    let setting = match options.encoding {
+        Some(encoding) if rgb(&encoding) => "rgb",
+        Some(encoding) => encoding.name(),
+        None => "auto",
+    };
     // servers encode lossy pictures only from pixels the client lists for that encoding
     let mut sources = Value::map();
     for encoding in [Encoding::Jpeg, Encoding::Webp] {
@@ -274,7 +285,7 @@ fn encodings(caps: &mut Capabilities, dialect: Dialect, options: &ClientOptions)
         Dialect::G6 => {
             let mut encoding = Value::map();
             encoding.insert("setting", setting);
-            encoding.insert("options", core.clone());
+            encoding.insert("options", choices);
             encoding.insert("core", core);
             encoding.insert("window-icon", icons);
             pairs
@@ -373,7 +384,10 @@ mod tests {
         for dialect in [Dialect::G3, Dialect::G6] {
             let caps = hello(dialect, &options);
             assert!(!caps.is("keyboard") && !caps.is("clipboard"));
-            assert_eq!(caps.texts("encodings"), ["rgb32"]);
+            assert_eq!(caps.texts("encodings.core"), ["rgb32"]);
+            assert_eq!(caps.texts("encodings"), ["rgb32", "rgb"]);
+            let setting = caps.text("encoding.setting").or(caps.text("encoding"));
+            assert_eq!(setting.as_deref(), Some("rgb"));
             assert_eq!(caps.int("encoding.min-quality"), Some(30));
             assert!(!caps.is("encoding.scrolling"));
         }
