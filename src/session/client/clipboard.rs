@@ -47,9 +47,11 @@ const TEXT_TARGETS: [&str; 5] = [
 const MAX_TEXT: usize = 8 << 20;
 /// Requests to the server, or of the server, that may be open at a time.
 const MAX_OPEN: usize = 32;
-/// A local program that takes a selection this soon after the server's token answers to the token: a clipboard
-/// manager at each end would otherwise pass the selection to and fro for ever.
+/// A local program that takes a selection this soon after the server's token may have answered to the token.
 const ECHO: Duration = Duration::from_millis(500);
+/// So often in a row it may also be the user: beyond, a clipboard manager at each end passes the selection to and fro
+/// and would do so for ever.
+const MAX_ECHOES: u8 = 8;
 
 /// Carries texts between a display's clipboard and packets.
 #[derive(Debug)]
@@ -73,6 +75,8 @@ struct Shared {
     token: Option<Instant>,
     /// The text that came with the token.
     text: Option<String>,
+    /// How often in a row the selection was taken right after a token.
+    echoes: u8,
 }
 
 impl ClipboardBridge {
@@ -83,10 +87,12 @@ impl ClipboardBridge {
             clipboard: Shared {
                 token: None,
                 text: None,
+                echoes: 0,
             },
             primary: Shared {
                 token: None,
                 text: None,
+                echoes: 0,
             },
             next_request: 1,
             asked: VecDeque::new(),
@@ -130,8 +136,12 @@ impl ClipboardBridge {
         let echo = shared
             .token
             .is_some_and(|at| now.saturating_duration_since(at) < ECHO);
-        *shared = Shared::default();
-        if echo || !self.enabled || !self.direction.to_server() {
+        let echoes = if echo { shared.echoes.saturating_add(1) } else { 0 };
+        *shared = Shared {
+            echoes,
+            ..Shared::default()
+        };
+        if echoes > MAX_ECHOES || !self.enabled || !self.direction.to_server() {
             return None;
         }
         Some(Packet::ClipboardToken(ClipboardToken {
@@ -172,10 +182,9 @@ impl ClipboardBridge {
         if !self.enabled || !self.direction.to_client() || !token.claim {
             return;
         }
-        *self.shared(selection) = Shared {
-            token: Some(now),
-            text: token.text.filter(|text| text.len() <= MAX_TEXT),
-        };
+        let shared = self.shared(selection);
+        shared.token = Some(now);
+        shared.text = token.text.filter(|text| text.len() <= MAX_TEXT);
         display.claim(selection);
     }
 
@@ -330,8 +339,11 @@ mod tests {
     fn clipboard_managers_at_both_ends_do_not_play_ping_pong() {
         let (mut bridge, mut display) = (ClipboardBridge::new(Direction::Both), Calls::default());
         let now = Instant::now();
-        bridge.token(&mut display, token(None), now);
-        assert_eq!(bridge.event(&mut display, OWNED, now + ECHO / 2), None);
+        for round in 0..100 {
+            bridge.token(&mut display, token(None), now);
+            let passed = bridge.event(&mut display, OWNED, now + ECHO / 2).is_some();
+            assert_eq!(passed, round < MAX_ECHOES);
+        }
         // what the user copies later is his own
         bridge.token(&mut display, token(None), now);
         assert!(bridge.event(&mut display, OWNED, now + ECHO).is_some());

@@ -391,7 +391,7 @@ mod tests {
             assert!(!caps.is("keyboard") && !caps.is("clipboard"));
             assert_eq!(caps.texts("encodings.core"), ["rgb32"]);
             assert_eq!(caps.texts("encodings"), ["rgb32", "rgb"]);
-            let setting = caps.text("encoding.setting").or(caps.text("encoding"));
+            let setting = caps.text("encoding.setting").or_else(|| caps.text("encoding"));
             assert_eq!(setting.as_deref(), Some("rgb"));
             assert_eq!(caps.int("encoding.min-quality"), Some(30));
             assert!(!caps.is("encoding.scrolling"));
