@@ -4,8 +4,8 @@ use super::exit::{ExitCode, Failure};
 use super::options::boolean;
 use crate::address::{Bind, Place, TransportKind};
 use crate::discovery::{Environment, Places};
-use crate::display::x11::{X11Screen, guess_display};
 use crate::display::Screen;
+use crate::display::x11::{X11Screen, guess_display};
 use crate::session::server::{self, ServerConfig, ServerEnd};
 use crate::transport::{ListenOptions, Listener, listen};
 use crate::types::Encoding;
@@ -105,7 +105,11 @@ pub struct Switch(pub Option<bool>);
 pub struct Encodings(pub Vec<Encoding>);
 
 fn switch(text: &str) -> Result<Switch, String> {
-    if text.eq_ignore_ascii_case("auto") { Ok(Switch(None)) } else { boolean(text).map(|on| Switch(Some(on))) }
+    if text.eq_ignore_ascii_case("auto") {
+        Ok(Switch(None))
+    } else {
+        boolean(text).map(|on| Switch(Some(on)))
+    }
 }
 
 fn octal(text: &str) -> Result<u32, String> {
@@ -117,7 +121,9 @@ fn seconds(text: &str) -> Result<u64, String> {
     match boolean(text) {
         Ok(true) => Ok(5),
         Ok(false) => Ok(0),
-        Err(_) => text.parse().map_err(|_| format!("'{text}' is no number of seconds")),
+        Err(_) => text
+            .parse()
+            .map_err(|_| format!("'{text}' is no number of seconds")),
     }
 }
 
@@ -133,7 +139,9 @@ fn bits(text: &str) -> Result<u64, String> {
     if matches!(text.as_str(), "auto" | "no" | "none" | "off") {
         return Ok(0);
     }
-    let value = digits.and_then(|digits| digits.parse::<u64>().ok()).and_then(|v| v.checked_mul(factor));
+    let value = digits
+        .and_then(|digits| digits.parse::<u64>().ok())
+        .and_then(|v| v.checked_mul(factor));
     value.ok_or_else(|| format!("'{text}' is no bandwidth; say for example 10M"))
 }
 
@@ -144,7 +152,11 @@ fn encodings(text: &str) -> Result<Encodings, String> {
         "png" => vec![Encoding::Png, Encoding::PngP, Encoding::PngL],
         name => match Encoding::from_name(name) {
             Some(encoding) => vec![encoding],
-            None => return Err(format!("unknown encoding '{name}': use rgb, png, jpeg, webp or scroll")),
+            None => {
+                return Err(format!(
+                    "unknown encoding '{name}': use rgb, png, jpeg, webp or scroll"
+                ));
+            }
         },
     };
     Ok(Encodings(list))
@@ -163,7 +175,13 @@ pub async fn run(
     // sockets first: a failure to bind must not disturb the display (`endpoints.md` a.1)
     let listeners = args.serve.listen(environment, &display).await?;
     let screen = X11Screen::open(Some(&display))?;
-    serve(Box::new(screen), listeners, args.serve.config(environment), shutdown).await
+    serve(
+        Box::new(screen),
+        listeners,
+        args.serve.config(environment),
+        shutdown,
+    )
+    .await
 }
 
 /// Serves a screen until the server is asked to end.
@@ -185,15 +203,26 @@ pub async fn serve(
     tracing::info!("sharing display {} ({})", screen.name(), screen.size());
     tracing::info!("xpra is ready.");
     let end = server::run(listeners, screen, config, shutdown).await;
-    match end.map_err(|error| Failure::new(ExitCode::InternalError, format!("cannot start the server: {error}")))? {
+    match end.map_err(|error| {
+        Failure::new(
+            ExitCode::InternalError,
+            format!("cannot start the server: {error}"),
+        )
+    })? {
         ServerEnd::DisplayLost(why) => Err(Failure::new(ExitCode::NoDisplay, why)),
         ServerEnd::Asked | ServerEnd::Idle => Ok(ExitCode::Ok),
     }
 }
 
 fn normal_display(display: &str) -> String {
-    let number = display.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
-    if number { format!(":{display}") } else { display.to_owned() }
+    let number = display
+        .split('.')
+        .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    if number {
+        format!(":{display}")
+    } else {
+        display.to_owned()
+    }
 }
 
 impl ServeArgs {
@@ -205,8 +234,14 @@ impl ServeArgs {
             permissions: self.socket_permissions,
             ..ListenOptions::default()
         };
-        let unix = self.bind.iter().map(|value| (TransportKind::Socket, environment.expand(value)));
-        let tcp = self.bind_tcp.iter().map(|value| (TransportKind::Tcp, value.clone()));
+        let unix = self
+            .bind
+            .iter()
+            .map(|value| (TransportKind::Socket, environment.expand(value)));
+        let tcp = self
+            .bind_tcp
+            .iter()
+            .map(|value| (TransportKind::Tcp, value.clone()));
         let mut listeners = Vec::new();
         for (kind, value) in tcp.chain(unix) {
             let bind = Bind::parse(kind, &value, self.min_port)
@@ -261,7 +296,10 @@ impl ServeArgs {
 fn refuse_unsafe(bind: &Bind) -> Result<(), Failure> {
     let promised = ["auth", "encryption", "ssl-cert", "ssl", "keyfile"];
     match promised.into_iter().find(|key| bind.options.get(key).is_some()) {
-        Some(key) => Err(Failure::new(ExitCode::Unsupported, format!("the socket option '{key}' is not supported yet"))),
+        Some(key) => Err(Failure::new(
+            ExitCode::Unsupported,
+            format!("the socket option '{key}' is not supported yet"),
+        )),
         None => Ok(()),
     }
 }
@@ -271,7 +309,9 @@ fn random_uuid() -> String {
     if getrandom::fill(&mut bytes).is_err() {
         return format!("{:032x}", std::process::id());
     }
-    bytes.iter().fold(String::with_capacity(32), |text, byte| text + &format!("{byte:02x}"))
+    bytes.iter().fold(String::with_capacity(32), |text, byte| {
+        text + &format!("{byte:02x}")
+    })
 }
 
 #[cfg(test)]
@@ -281,7 +321,10 @@ mod tests {
     #[test]
     fn option_values() {
         assert_eq!(bits("10M"), Ok(10_000_000));
-        assert_eq!(bits("1.5M"), Err("'1.5m' is no bandwidth; say for example 10M".into()));
+        assert_eq!(
+            bits("1.5M"),
+            Err("'1.5m' is no bandwidth; say for example 10M".into())
+        );
         assert_eq!(bits("auto"), Ok(0));
         assert_eq!(bits("512kbps"), Ok(512_000));
         assert_eq!(octal("660"), Ok(0o660));

@@ -1,5 +1,5 @@
-use crate::session::driver::{drive, now};
 use super::*;
+use crate::session::driver::{drive, now};
 use tokio::io::{AsyncWriteExt, duplex};
 
 /// What a server does about an event; each connection gets its own copy.

@@ -258,14 +258,15 @@ impl ServerSession {
                     .filter_map(|v| v.as_text().map(CompactString::from))
                     .collect();
                 let (sender, receiver) = oneshot::channel();
-                self.answer =
-                    Some(
-                        self.ask_hub(HubRequest::Control(words, sender), receiver, move |(code, text)| {
-                            let mut answer = Capabilities::default();
-                            answer.set("command_response", vec![Value::from(code), text.into()]);
-                            Packet::Hello(answer)
-                        }),
-                    );
+                self.answer = Some(self.ask_hub(
+                    HubRequest::Control(words, sender),
+                    receiver,
+                    move |(code, text)| {
+                        let mut answer = Capabilities::default();
+                        answer.set("command_response", vec![Value::from(code), text.into()]);
+                        Packet::Hello(answer)
+                    },
+                ));
             }
             "detach" => {
                 let (sender, receiver) = oneshot::channel();
