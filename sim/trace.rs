@@ -60,8 +60,8 @@ pub(crate) fn time() -> Duration {
     turmoil::sim_elapsed().unwrap()
 }
 
-fn hash(what: &(impl Hash + ?Sized)) -> u64 {
-    // keys that never change
+/// The same in every run.
+pub(crate) fn hash(what: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
     what.hash(&mut hasher);
     hasher.finish()

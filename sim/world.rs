@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use turmoil::net::TcpStream;
 use turmoil::{Builder, Sim};
+use xpra::codec::Value;
 use xpra::session::{Answer, Request, RequestError, ask};
 
 /// What a [`World::ask`]ed server answered.
@@ -112,6 +113,15 @@ impl World {
             }
         }
         panic!("no answer");
+    }
+
+    /// What the server says of itself to a host of that name.
+    pub(crate) fn info(&mut self, name: &'static str) -> Value {
+        let subsystems = Vec::new();
+        match self.ask(name, Request::Info { subsystems }) {
+            Ok(Answer::Info(info)) => info,
+            other => panic!("{other:?} is no information"),
+        }
     }
 
     /// Lets time pass.
