@@ -21,7 +21,7 @@ pub(crate) const SERVER: &str = "server";
 pub(crate) const PORT: u16 = 14500;
 
 /// The screen it shares: just large enough for a frame number and something that moves.
-pub(crate) const SCREEN: Size = Size::new(208, 64);
+pub(crate) const SCREEN: Size = Size::new(192, 40);
 
 /// How often the threads of displays, which are tasks here, look for something to do.
 pub(crate) const TURN: Duration = Duration::from_millis(1);
