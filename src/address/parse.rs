@@ -126,7 +126,7 @@ impl Scheme {
     fn named(name: &str) -> Result<Self, Problem> {
         let lower = name.to_ascii_lowercase();
         let handler = lower.strip_prefix("xpra");
-        let kind = match handler.map_or(lower.as_str(), |rest| rest.trim_start_matches('+')) {
+        let kind = match handler.map_or(lower.as_str(), |rest| rest.strip_prefix('+').unwrap_or(rest)) {
             "" if handler.is_some() => TransportKind::Tcp,
             "s" if handler.is_some() => TransportKind::Ssl,
             "tcp" => TransportKind::Tcp,

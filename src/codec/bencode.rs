@@ -109,14 +109,12 @@ impl<'a> Reader<'a> {
 
     fn string(&mut self) -> Result<&'a [u8], ValueError> {
         let text = self.until(b':', MAX_LENGTH_TEXT, ValueError::Length)?;
-        let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-        if !digits || (text.len() > 1 && text.starts_with(b"0")) {
+        let (first, digits) = text.split_first().ok_or(ValueError::Length)?;
+        if !text.iter().all(u8::is_ascii_digit) || (*first == b'0' && !digits.is_empty()) {
             return Err(ValueError::Length);
         }
-        let (bytes, rest) = self
-            .rest
-            .split_at_checked(integer::length(text)?)
-            .ok_or(ValueError::Truncated)?;
+        let len = integer::length(*first, digits)?;
+        let (bytes, rest) = self.rest.split_at_checked(len).ok_or(ValueError::Truncated)?;
         self.rest = rest;
         Ok(bytes)
     }

@@ -51,13 +51,16 @@ impl Coding {
 
     /// The value at the start of `input`; bytes after it are ignored. Byte strings are slices of `input`.
     pub fn decode(self, input: &Bytes, limits: &Limits) -> Result<Value, DecodeError> {
-        Ok(self.decode_prefix(input, limits)?.0)
+        let mut value = Value::Null;
+        self.decode_into(input, limits, &mut value)?;
+        Ok(value)
     }
 
     /// The value that `input` holds as the body of a record: bencode and YAML allow nothing after it
     /// (`wire.md` 1.6).
     pub fn decode_body(self, input: &Bytes, limits: &Limits) -> Result<Value, DecodeError> {
-        let (value, used) = self.decode_prefix(input, limits)?;
+        let mut value = Value::Null;
+        let used = self.decode_into(input, limits, &mut value)?;
         if self == Self::Bencode && used != input.len() {
             return Err(ValueError::Trailing.into());
         }
@@ -88,14 +91,19 @@ impl Coding {
         }
     }
 
-    /// The value at the start of `input` and how many bytes it takes.
-    fn decode_prefix(self, input: &Bytes, limits: &Limits) -> Result<(Value, usize), ValueError> {
+    /// Puts the value at the start of `input` into `place`, which is null, and returns the bytes it takes.
+    fn decode_into(self, input: &Bytes, limits: &Limits, place: &mut Value) -> Result<usize, ValueError> {
         match self {
-            Self::Rencodeplus => rencode::decode::<true>(input, limits),
-            Self::Rencode => rencode::decode::<false>(input, limits),
-            Self::Bencode => bencode::decode(input, limits),
-            Self::Yaml => yaml::decode(input, limits).map(|value| (value, input.len())),
+            Self::Rencodeplus => return rencode::decode::<true>(input, limits, place),
+            Self::Rencode => return rencode::decode::<false>(input, limits, place),
+            Self::Bencode => {
+                let (value, used) = bencode::decode(input, limits)?;
+                *place = value;
+                return Ok(used);
+            }
+            Self::Yaml => *place = yaml::decode(input, limits)?,
         }
+        Ok(input.len())
     }
 }
 

@@ -44,7 +44,14 @@ pub enum DecodeError {
     },
     /// A body that does not decode.
     #[error("invalid packet body: {0}")]
-    Value(#[from] ValueError),
+    Value(ValueError),
+}
+
+// Not a `source`: the message says it already.
+impl From<ValueError> for DecodeError {
+    fn from(error: ValueError) -> Self {
+        Self::Value(error)
+    }
 }
 
 /// Why bytes are no value of an encoding.
@@ -70,7 +77,7 @@ pub enum ValueError {
     #[error("invalid yaml in line {line}")]
     Syntax {
         /// Where, counted from 1.
-        line: usize,
+        line: u32,
     },
     /// A YAML tag that is not of the safe set.
     #[error("unknown yaml tag")]

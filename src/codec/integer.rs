@@ -46,17 +46,20 @@ pub(super) fn from_digits(negative: bool, mut digits: CompactString) -> Value {
     digits.parse().map_or(Value::BigInt(digits), Value::Int)
 }
 
-/// The length written as `text`; it must fit 31 bits (`wire.md` 2.1).
-pub(super) fn length(text: &[u8]) -> Result<usize, ValueError> {
-    let mut value = 0_usize;
+/// The most characters of a length after its first digit: nine digits, the rest for blanks and zeros.
+pub(super) const MAX_LENGTH: usize = 31;
+
+/// The length written as `first` and `rest`; it must fit 31 bits (`wire.md` 2.1).
+pub(super) fn length(first: u8, rest: &[u8]) -> Result<usize, ValueError> {
+    let mut value = usize::from(first.wrapping_sub(b'0'));
     // Nine digits cannot overflow.
-    if text.len() > 9 || text.is_empty() {
-        return lenient_length(text);
+    if rest.len() > 8 || value > 9 {
+        return lenient_length(first, rest);
     }
-    for &byte in text {
+    for &byte in rest {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
-            return lenient_length(text);
+            return lenient_length(first, rest);
         }
         value = value * 10 + usize::from(digit);
     }
@@ -64,8 +67,8 @@ pub(super) fn length(text: &[u8]) -> Result<usize, ValueError> {
 }
 
 #[cold]
-fn lenient_length(text: &[u8]) -> Result<usize, ValueError> {
-    match lenient(text) {
+fn lenient_length(first: u8, rest: &[u8]) -> Result<usize, ValueError> {
+    match lenient(&[&[first], rest].concat()) {
         Ok(Value::Int(value)) if value <= i64::from(i32::MAX) => {
             usize::try_from(value).map_err(|_| ValueError::Length)
         }

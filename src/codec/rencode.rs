@@ -12,7 +12,6 @@ use super::{EncodeError, Limits, Value, ValueError};
 const INT_POS_MAX: u8 = 43;
 const FLOAT64: u8 = 44;
 const DIGIT_0: u8 = b'0';
-const DIGIT_1: u8 = b'1';
 const DIGIT_9: u8 = b'9';
 const LIST: u8 = 59;
 const DICT: u8 = 60;
@@ -36,128 +35,176 @@ const LIST_FIXED: u8 = 192;
 
 /// The reference cannot read shorter ones and never writes them (`wire.md` 2.1).
 const MIN_DECIMAL: usize = 18;
-/// A length is at most ten digits; the rest is for blanks and zeros.
-const MAX_LENGTH_TEXT: usize = 32;
 /// Deeper values are a mistake of ours.
 const MAX_DEPTH: usize = 512;
 
-/// The value at the start of `input` and the bytes it takes.
-pub(super) fn decode<const PLUS: bool>(input: &Bytes, limits: &Limits) -> Result<(Value, usize), ValueError> {
+/// Puts the value at the start of `input` into `place`, which is null, and returns the bytes it takes.
+pub(super) fn decode<const PLUS: bool>(
+    input: &Bytes,
+    limits: &Limits,
+    place: &mut Value,
+) -> Result<usize, ValueError> {
     let mut reader = Reader::<PLUS> {
         source: input,
-        rest: input,
         depth: limits.depth,
         items: limits.items,
     };
-    let value = reader.value()?;
-    let used = reader.position();
-    Ok((value, used))
+    let rest = reader.read(input, place)?;
+    Ok(input.len() - rest.len())
 }
 
+/// Reads values, each right into its place, since moving one costs more than reading it.
+///
+/// Its functions take the bytes that are left and return those left after them.
 struct Reader<'a, const PLUS: bool> {
     source: &'a Bytes,
-    rest: &'a [u8],
     /// Levels that may still be opened.
     depth: usize,
     /// Values that may still be read.
     items: usize,
 }
 
+type Rest<'a> = Result<&'a [u8], ValueError>;
+
 impl<'a, const PLUS: bool> Reader<'a, PLUS> {
-    fn value(&mut self) -> Result<Value, ValueError> {
-        let code = self.byte()?;
-        Ok(match code {
-            0..=INT_POS_MAX => Value::Int(i64::from(code)),
-            INT_NEG..=INT_NEG_MAX => Value::Int(i64::from(INT_NEG) - 1 - i64::from(code)),
-            INT8 => Value::Int(i64::from(i8::from_be_bytes(self.array()?))),
-            INT16 => Value::Int(i64::from(i16::from_be_bytes(self.array()?))),
-            INT32 => Value::Int(i64::from(i32::from_be_bytes(self.array()?))),
-            INT64 => Value::Int(i64::from_be_bytes(self.array()?)),
+    /// The values that packets are full of; it is part of the loops over lists and dictionaries.
+    #[inline(always)]
+    fn read(&mut self, input: &'a [u8], place: &mut Value) -> Rest<'a> {
+        let (&code, rest) = input.split_first().ok_or(ValueError::Truncated)?;
+        match code {
+            0..=INT_POS_MAX => set(place, Value::Int(i64::from(code))),
+            INT_NEG..=INT_NEG_MAX => set(place, Value::Int(i64::from(INT_NEG) - 1 - i64::from(code))),
             STRING_FIXED..=STRING_FIXED_MAX => {
-                let bytes = self.take(usize::from(code - STRING_FIXED))?;
-                self.string(bytes)?
+                return self.string(rest, usize::from(code - STRING_FIXED), place);
             }
-            DIGIT_0..=DIGIT_9 => self.long_string(code)?,
-            LIST_FIXED.. => self.nested(|reader| reader.list(usize::from(code - LIST_FIXED)))?,
-            DICT_FIXED..=DICT_FIXED_MAX => {
-                self.nested(|reader| reader.dict(usize::from(code - DICT_FIXED)))?
+            INT16 => {
+                let (bytes, rest) = rest.split_first_chunk().ok_or(ValueError::Truncated)?;
+                set(place, Value::Int(i64::from(i16::from_be_bytes(*bytes))));
+                return Ok(rest);
             }
-            LIST => self.nested(Self::open_list)?,
-            DICT => self.nested(Self::open_dict)?,
-            TRUE => Value::Bool(true),
-            FALSE => Value::Bool(false),
-            NULL => Value::Null,
-            FLOAT64 => Value::Float(f64::from_be_bytes(self.array()?)),
-            FLOAT32 => Value::Float(f64::from(f32::from_be_bytes(self.array()?))),
-            DECIMAL => self.decimal()?,
-            _ => return Err(ValueError::TypeCode(code)),
-        })
-    }
-
-    fn list(&mut self, len: usize) -> Result<Value, ValueError> {
-        self.count(len)?;
-        // At most 63, so what is reserved here is small even when the items never come.
-        let mut items = Vec::with_capacity(len.min(self.rest.len()));
-        for _ in 0..len {
-            items.push(self.value()?);
+            _ => return self.read_other(code, rest, place),
         }
-        Ok(Value::List(items))
+        Ok(rest)
     }
 
-    fn open_list(&mut self) -> Result<Value, ValueError> {
-        let mut items = Vec::new();
-        while !self.at_end()? {
-            self.count(1)?;
-            items.push(self.value()?);
-        }
-        Ok(Value::List(items))
-    }
-
-    fn dict(&mut self, len: usize) -> Result<Value, ValueError> {
-        self.count(2 * len)?;
-        let mut pairs = Vec::with_capacity(len.min(self.rest.len()));
-        for _ in 0..len {
-            pairs.push((self.key()?, self.value()?));
-        }
-        Ok(Value::Map(pairs))
-    }
-
-    fn open_dict(&mut self) -> Result<Value, ValueError> {
-        let mut pairs = Vec::new();
-        while !self.at_end()? {
-            self.count(2)?;
-            pairs.push((self.key()?, self.value()?));
-        }
-        Ok(Value::Map(pairs))
-    }
-
-    fn key(&mut self) -> Result<Value, ValueError> {
-        let key = self.value()?;
-        if key.is_hashable() {
-            Ok(key)
-        } else {
-            Err(ValueError::Unhashable)
+    #[inline(never)]
+    fn read_other(&mut self, code: u8, input: &'a [u8], place: &mut Value) -> Rest<'a> {
+        match code {
+            INT8 => number(input, place, |bytes| {
+                Value::Int(i64::from(i8::from_be_bytes(bytes)))
+            }),
+            INT32 => number(input, place, |bytes| {
+                Value::Int(i64::from(i32::from_be_bytes(bytes)))
+            }),
+            INT64 => number(input, place, |bytes| Value::Int(i64::from_be_bytes(bytes))),
+            FLOAT64 => number(input, place, |bytes| Value::Float(f64::from_be_bytes(bytes))),
+            FLOAT32 => number(input, place, |bytes| {
+                Value::Float(f64::from(f32::from_be_bytes(bytes)))
+            }),
+            TRUE => Ok(constant(input, place, Value::Bool(true))),
+            FALSE => Ok(constant(input, place, Value::Bool(false))),
+            NULL => Ok(input),
+            DECIMAL => decimal(input, place),
+            DIGIT_0 if !PLUS => Err(ValueError::TypeCode(code)),
+            DIGIT_0..=DIGIT_9 => self.long_string(code, input, place),
+            LIST_FIXED.. => self.list(usize::from(code - LIST_FIXED), input, place),
+            DICT_FIXED..=DICT_FIXED_MAX => self.dict(usize::from(code - DICT_FIXED), input, place),
+            LIST => self.open_list(input, place),
+            DICT => self.open_dict(input, place),
+            _ => Err(ValueError::TypeCode(code)),
         }
     }
 
-    fn nested(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<Value, ValueError>,
-    ) -> Result<Value, ValueError> {
-        self.depth = self.depth.checked_sub(1).ok_or(ValueError::Depth)?;
-        let value = read(self)?;
+    fn list(&mut self, len: usize, input: &'a [u8], place: &mut Value) -> Rest<'a> {
+        self.enter(len, input)?;
+        let mut items = Vec::with_capacity(len);
+        items.resize_with(len, Value::default);
+        let mut rest = input;
+        for place in &mut items {
+            rest = self.read(rest, place)?;
+        }
         self.depth += 1;
-        Ok(value)
+        Ok(constant(rest, place, Value::List(items)))
     }
 
-    fn string(&self, bytes: &'a [u8]) -> Result<Value, ValueError> {
-        if PLUS {
-            CompactString::from_utf8(bytes)
-                .map(Value::Text)
-                .map_err(|_| ValueError::Utf8)
-        } else {
-            Ok(self.bytes(bytes))
+    fn dict(&mut self, len: usize, input: &'a [u8], place: &mut Value) -> Rest<'a> {
+        self.enter(2 * len, input)?;
+        let mut pairs = Vec::with_capacity(len);
+        pairs.resize_with(len, Default::default);
+        let mut rest = input;
+        for pair in &mut pairs {
+            rest = self.pair(rest, pair)?;
         }
+        self.depth += 1;
+        Ok(constant(rest, place, Value::Map(pairs)))
+    }
+
+    fn open_list(&mut self, input: &'a [u8], place: &mut Value) -> Rest<'a> {
+        self.enter(0, input)?;
+        let mut items = Vec::new();
+        let mut rest = input;
+        while rest.first() != Some(&END) {
+            self.count(1)?;
+            rest = self.read(rest, items.push_mut(Value::Null))?;
+        }
+        self.depth += 1;
+        Ok(constant(
+            rest.get(1..).unwrap_or_default(),
+            place,
+            Value::List(items),
+        ))
+    }
+
+    fn open_dict(&mut self, input: &'a [u8], place: &mut Value) -> Rest<'a> {
+        self.enter(0, input)?;
+        let mut pairs = Vec::new();
+        let mut rest = input;
+        while rest.first() != Some(&END) {
+            self.count(2)?;
+            pairs.resize_with(pairs.len() + 1, Default::default);
+            if let Some(pair) = pairs.last_mut() {
+                rest = self.pair(rest, pair)?;
+            }
+        }
+        self.depth += 1;
+        Ok(constant(
+            rest.get(1..).unwrap_or_default(),
+            place,
+            Value::Map(pairs),
+        ))
+    }
+
+    fn pair(&mut self, input: &'a [u8], (key, value): &mut (Value, Value)) -> Rest<'a> {
+        let rest = self.read(input, key)?;
+        if !key.is_hashable() {
+            return Err(ValueError::Unhashable);
+        }
+        self.read(rest, value)
+    }
+
+    /// Opens a level for `len` values, of which each takes a byte or more.
+    fn enter(&mut self, len: usize, input: &[u8]) -> Result<(), ValueError> {
+        self.depth = self.depth.checked_sub(1).ok_or(ValueError::Depth)?;
+        if len > input.len() {
+            return Err(ValueError::Truncated);
+        }
+        self.count(len)
+    }
+
+    fn count(&mut self, values: usize) -> Result<(), ValueError> {
+        self.items = self.items.checked_sub(values).ok_or(ValueError::Items)?;
+        Ok(())
+    }
+
+    fn string(&self, input: &'a [u8], len: usize, place: &mut Value) -> Rest<'a> {
+        let (bytes, rest) = input.split_at_checked(len).ok_or(ValueError::Truncated)?;
+        if PLUS {
+            let text = std::str::from_utf8(bytes).map_err(|_| ValueError::Utf8)?;
+            set(place, Value::Text(CompactString::new(text)));
+        } else {
+            set(place, self.bytes(bytes));
+        }
+        Ok(rest)
     }
 
     fn bytes(&self, bytes: &'a [u8]) -> Value {
@@ -168,90 +215,67 @@ impl<'a, const PLUS: bool> Reader<'a, PLUS> {
         })
     }
 
-    fn long_string(&mut self, first: u8) -> Result<Value, ValueError> {
-        if !PLUS && first < DIGIT_1 {
-            return Err(ValueError::TypeCode(first));
-        }
-        // The digit already taken belongs to the length.
-        let text = self.source.get(self.position() - 1..).unwrap_or_default();
+    /// A length whose first digit was the code, a delimiter and so many bytes.
+    fn long_string(&self, first: u8, input: &'a [u8], place: &mut Value) -> Rest<'a> {
         let delimiter = |byte: &u8| *byte == b':' || (PLUS && *byte == b'/');
-        let end =
-            text.iter()
-                .take(MAX_LENGTH_TEXT)
-                .position(delimiter)
-                .ok_or(if text.len() < MAX_LENGTH_TEXT {
-                    ValueError::Truncated
-                } else {
-                    ValueError::Length
-                })?;
-        let (digits, rest) = text.split_at(end);
-        let (delimiter, rest) = rest.split_first().ok_or(ValueError::Truncated)?;
-        let len = integer::length(digits)?;
-        self.rest = rest;
-        let bytes = self.take(len)?;
-        if *delimiter == b'/' {
-            Ok(self.bytes(bytes))
-        } else {
-            self.string(bytes)
-        }
-    }
-
-    fn decimal(&mut self) -> Result<Value, ValueError> {
-        let window = self.rest.get(..=MAX_DECIMAL).unwrap_or(self.rest);
-        let Some(end) = memchr::memchr(END, window) else {
-            let cut = window.len() <= MAX_DECIMAL;
+        let Some(end) = input.iter().take(integer::MAX_LENGTH).position(delimiter) else {
+            let cut = input.len() < integer::MAX_LENGTH;
             return Err(if cut {
                 ValueError::Truncated
             } else {
-                ValueError::Integer
+                ValueError::Length
             });
         };
-        let digits = self.take(end)?;
-        self.byte()?;
-        if end < MIN_DECIMAL {
-            Err(ValueError::Integer)
+        let (digits, rest) = input.split_at(end);
+        let (delimiter, rest) = rest.split_first().ok_or(ValueError::Truncated)?;
+        let len = integer::length(first, digits)?;
+        if *delimiter == b':' {
+            return self.string(rest, len, place);
+        }
+        let (bytes, rest) = rest.split_at_checked(len).ok_or(ValueError::Truncated)?;
+        Ok(constant(rest, place, self.bytes(bytes)))
+    }
+}
+
+fn number<'a, const N: usize>(
+    input: &'a [u8],
+    place: &mut Value,
+    value: impl Fn([u8; N]) -> Value,
+) -> Rest<'a> {
+    let (bytes, rest) = input.split_first_chunk().ok_or(ValueError::Truncated)?;
+    Ok(constant(rest, place, value(*bytes)))
+}
+
+fn decimal<'a>(input: &'a [u8], place: &mut Value) -> Rest<'a> {
+    let window = input.get(..=MAX_DECIMAL).unwrap_or(input);
+    let Some(end) = memchr::memchr(END, window) else {
+        let cut = window.len() <= MAX_DECIMAL;
+        return Err(if cut {
+            ValueError::Truncated
         } else {
-            integer::lenient(digits)
-        }
+            ValueError::Integer
+        });
+    };
+    if end < MIN_DECIMAL {
+        return Err(ValueError::Integer);
     }
+    let (digits, rest) = input.split_at(end);
+    Ok(constant(
+        rest.get(1..).unwrap_or_default(),
+        place,
+        integer::lenient(digits)?,
+    ))
+}
 
-    fn at_end(&mut self) -> Result<bool, ValueError> {
-        match self.rest {
-            [END, rest @ ..] => {
-                self.rest = rest;
-                Ok(true)
-            }
-            [] => Err(ValueError::Truncated),
-            _ => Ok(false),
-        }
-    }
+fn constant<'a>(rest: &'a [u8], place: &mut Value, value: Value) -> &'a [u8] {
+    set(place, value);
+    rest
+}
 
-    fn count(&mut self, values: usize) -> Result<(), ValueError> {
-        self.items = self.items.checked_sub(values).ok_or(ValueError::Items)?;
-        Ok(())
-    }
-
-    fn byte(&mut self) -> Result<u8, ValueError> {
-        let (byte, rest) = self.rest.split_first().ok_or(ValueError::Truncated)?;
-        self.rest = rest;
-        Ok(*byte)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], ValueError> {
-        let (array, rest) = self.rest.split_first_chunk().ok_or(ValueError::Truncated)?;
-        self.rest = rest;
-        Ok(*array)
-    }
-
-    fn take(&mut self, len: usize) -> Result<&'a [u8], ValueError> {
-        let (bytes, rest) = self.rest.split_at_checked(len).ok_or(ValueError::Truncated)?;
-        self.rest = rest;
-        Ok(bytes)
-    }
-
-    fn position(&self) -> usize {
-        self.source.len() - self.rest.len()
-    }
+/// Fills a place that is null still.
+fn set(place: &mut Value, value: Value) {
+    // There is nothing to drop, and without the check the value is built right in its place.
+    std::mem::forget(std::mem::replace(place, value));
 }
 
 /// Appends `value` in its smallest form.

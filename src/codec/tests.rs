@@ -252,3 +252,197 @@ fn malformed_streams_are_refused() {
         }
     }
 }
+
+/// A record with this payload.
+fn record(flags: Flags, compression: u8, chunk: u8, payload: &[u8]) -> Vec<u8> {
+    let header = Header::new(flags, compression, chunk, payload.len()).unwrap();
+    [&header.to_bytes(), payload].concat()
+}
+
+#[test]
+fn refusals_in_plain_text_are_handed_on() {
+    let mut decoder = Decoder::new(Limits::before_hello());
+    decoder.read_buf().extend_from_slice(b"disconnect: ");
+    assert_eq!(decoder.poll(), Err(DecodeError::NotXpra("disconnect: ".into())));
+    decoder.read_buf().extend_from_slice(b"session busy\n");
+    assert_eq!(
+        decoder.poll(),
+        Err(DecodeError::NotXpra("disconnect: session busy\n".into()))
+    );
+    decoder.read_buf().extend_from_slice(&[b'x'; 10_000]);
+    assert!(matches!(decoder.poll(), Err(DecodeError::NotXpra(text)) if text.len() == 4096));
+}
+
+#[test]
+fn a_fault_is_final() {
+    let mut decoder = Decoder::new(Limits::before_hello());
+    decoder
+        .read_buf()
+        .extend_from_slice(&record(Flags::RENCODEPLUS, 0, 0, b"\xc0"));
+    decoder
+        .read_buf()
+        .extend_from_slice(&record(Flags::RENCODEPLUS, 0, 0, b"\xc1\x81a"));
+    assert_eq!(decoder.poll(), Err(DecodeError::Packet("empty")));
+    assert_eq!(decoder.poll(), Err(DecodeError::Packet("empty")));
+}
+
+#[test]
+fn the_rules_for_chunks_are_those_of_the_main_record() {
+    let chunk = record(Flags::FLUSH, 0, 1, b"abc");
+    let main_g6 = record(Flags::RENCODEPLUS, 0, 0, b"\xc2\x81y0/");
+    let main_g3 = record(Flags::RENCODE, 0, 0, b"\xc2\x81y\x07");
+    let refused = decode_stream(&[&chunk[..], &main_g6].concat(), Limits::default());
+    assert_eq!(refused, Err(DecodeError::Header("flags on a chunk")));
+    let (packets, _) = decode_stream(&[&chunk[..], &main_g3].concat(), Limits::default()).unwrap();
+    assert_eq!(
+        packets[0].items,
+        [Value::Bytes("y".into()), Value::Bytes("abc".into())]
+    );
+    assert_eq!(packets[0].wire_bytes, chunk.len() + main_g3.len());
+}
+
+#[test]
+fn chunks_beyond_the_limits_are_refused() {
+    let chunk = |index| record(Flags::NONE, 0, index, b"abc");
+    let fault = |stream: &[u8]| match decode_stream(stream, Limits::default()) {
+        Err(DecodeError::Chunk { index, reason }) => (index, reason),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(fault(&chunk(16)), (16, "index out of range"));
+    assert_eq!(
+        fault(&[chunk(1), chunk(2), chunk(3), chunk(4)].concat()),
+        (4, "too many")
+    );
+    assert_eq!(fault(&[chunk(1), chunk(1)].concat()), (1, "duplicate"));
+    let main = record(Flags::RENCODEPLUS, 0, 0, b"\xc2\x81y\x81z");
+    assert_eq!(fault(&[chunk(2), main.clone()].concat()), (2, "no such argument"));
+    assert_eq!(
+        fault(&[chunk(1), main].concat()),
+        (1, "the argument is not empty")
+    );
+}
+
+#[test]
+fn a_decoder_is_idle_only_between_packets() {
+    let chunk = record(Flags::NONE, 0, 1, b"abc");
+    let main = record(Flags::RENCODEPLUS, 0, 0, b"\xc2\x81y0/");
+    let stream = [chunk, main].concat();
+    for len in 1..stream.len() {
+        assert_eq!(
+            decode_stream(&stream[..len], Limits::default()),
+            Ok((Vec::new(), false)),
+            "{len}"
+        );
+    }
+    assert!(decode_stream(&stream, Limits::default()).unwrap().1);
+}
+
+#[test]
+fn chunks_are_neither_copied_when_sent_nor_when_received() {
+    let pixels = Bytes::from(vec![7; 100_000]);
+    let items = [Value::from("draw"), Value::Bytes(pixels.clone())];
+    let mut encoder = Encoder::new(Coding::Rencodeplus);
+    encoder.set_compression(Compressor::Lz4, 1);
+    let mut out = VecDeque::new();
+    encoder.encode(&items, false, &mut out).unwrap();
+    assert_eq!(out.iter().map(Bytes::len).collect::<Vec<_>>(), [8, 100_000, 16]);
+    assert_eq!(out[1].as_ptr(), pixels.as_ptr());
+
+    let mut decoder = Decoder::new(Limits::after_hello());
+    for piece in out.iter().flat_map(|piece| piece.chunks(9000)) {
+        decoder.read_buf().extend_from_slice(piece);
+        let received = decoder.read_buf().as_ptr();
+        if let Some(packet) = decoder.poll().unwrap() {
+            assert_eq!(packet.items, items);
+            let Value::Bytes(data) = &packet.items[1] else {
+                panic!("{packet:?}")
+            };
+            assert!(
+                data.as_ptr() < received,
+                "in the buffer that was read into, before the main record"
+            );
+            return;
+        }
+    }
+    panic!("no packet");
+}
+
+#[test]
+fn small_pixels_are_not_compressed_again() {
+    let mut encoder = Encoder::new(Coding::Rencodeplus);
+    encoder.set_compression(Compressor::Lz4, 1);
+    let mut compression_of = |items: &[Value]| {
+        let mut out = VecDeque::new();
+        encoder.encode(items, false, &mut out).unwrap();
+        out[0][2]
+    };
+    let text = Value::from("t".repeat(1000));
+    assert_eq!(
+        compression_of(&["draw".into(), Value::Bytes(vec![7; 1000].into())]),
+        0
+    );
+    assert_eq!(compression_of(&["x".into(), text]), 0x11);
+}
+
+#[test]
+fn what_no_peer_takes_is_not_sent() {
+    let mut encoder = Encoder::new(Coding::Rencodeplus);
+    let mut out = VecDeque::new();
+    assert_eq!(encoder.encode(&[], false, &mut out), Err(EncodeError::PacketType));
+    assert_eq!(
+        encoder.encode(&[Value::Int(1)], false, &mut out),
+        Err(EncodeError::PacketType)
+    );
+    assert_eq!(
+        encoder.encode(&["x".into(), Value::Null], false, &mut out),
+        Err(EncodeError::Null)
+    );
+    assert!(out.is_empty());
+}
+
+/// Bombs: much from little.
+#[test]
+fn decompressed_data_is_bounded() {
+    for compressor in Compressor::ALL {
+        let mut bomb = Vec::new();
+        compressor.compress(9, &vec![0; 8 << 20], &mut bomb).unwrap();
+        assert_eq!(
+            compressor.decompress(&bomb, 1 << 20),
+            Err(CompressionError::TooLarge),
+            "{compressor}"
+        );
+    }
+    // A claim alone costs nothing: no block expands that much.
+    let out = Compressor::Lz4
+        .decompress(b"\0\0\0\x10\x10a", Limits::CEILING)
+        .unwrap();
+    assert!(out.capacity() < 1000, "{}", out.capacity());
+}
+
+#[test]
+fn aliases_in_yaml_are_bounded() {
+    let mut laughs = String::from("- &a [x, x, x, x, x, x, x, x, x, x]\n");
+    for (anchor, next) in ('a'..='y').zip('b'..) {
+        laughs.push_str(&format!(
+            "- &{next} [{}]\n",
+            vec![format!("*{anchor}"); 10].join(", ")
+        ));
+    }
+    let decoded = Coding::Yaml.decode(&laughs.into(), &Limits::after_hello());
+    assert_eq!(decoded, Err(ValueError::Items.into()));
+    let mut tower = String::from("- &a [x]\n");
+    for level in 0..100 {
+        tower.push_str(&format!(
+            "- &a{level} [*a{}]\n",
+            if level == 0 {
+                String::new()
+            } else {
+                (level - 1).to_string()
+            }
+        ));
+    }
+    assert_eq!(
+        Coding::Yaml.decode(&tower.into(), &Limits::after_hello()),
+        Err(ValueError::Depth.into())
+    );
+}

@@ -1,6 +1,7 @@
 //! `stop`, `exit`, `detach` and `control`: tell servers what to do (`endpoints.md` i.4).
 
 use super::exit::{ExitCode, Failure};
+use super::info;
 use super::server::{Sockets, find, query};
 use crate::address::Target;
 use crate::discovery::{Environment, Places, SessionState, probe_socket};
@@ -136,8 +137,10 @@ async fn tell(
     if let Answer::Goodbye { reason, details } = answer
         && !reason.is_empty()
     {
-        eprintln!("server requested disconnect:\n {reason}");
-        details.iter().for_each(|detail| eprintln!(" {detail}"));
+        eprintln!("server requested disconnect:\n {}", info::line(&reason));
+        details
+            .iter()
+            .for_each(|detail| eprintln!(" {}", info::line(detail)));
     }
     match (order, &address.target) {
         (Order::Detach, _) => Ok(()),
@@ -192,6 +195,8 @@ pub(super) async fn control(
     if args.json {
         writeln!(out, "{:#}", json!({"code": code, "text": text}))?;
     }
+    let lines: Vec<_> = text.lines().map(info::line).collect();
+    let text = lines.join("\n");
     if code != 0 {
         let message = format!("server returned error code {code}\n {text}");
         return Err(Failure::new(ExitCode::RemoteError, message));

@@ -195,7 +195,8 @@ impl From<RequestError> for Failure {
             RequestError::Unsupported(_) => ExitCode::Unsupported,
             RequestError::WrongEcho => ExitCode::InternalError,
         };
-        Self::new(code, error.to_string())
+        // some of the words may be the server's
+        Self::new(code, super::info::line(&error.to_string()))
     }
 }
 

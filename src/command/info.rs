@@ -65,13 +65,29 @@ fn counting_key(path: &str) -> Vec<(String, (usize, String))> {
 /// A value on one line.
 pub(super) fn text(value: &Value) -> String {
     match value.as_text() {
-        Some(text) => text.replace('\n', "\\n").replace('\r', "\\r"),
+        Some(text) => line(&text),
         None => {
             let mut text = String::new();
             literal(value, &mut text);
             text
         }
     }
+}
+
+/// A text on one line, without anything in it that would command a terminal.
+pub(super) fn line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    text.chars().for_each(|c| push_escaped(c, &mut line));
+    line
+}
+
+fn push_escaped(c: char, out: &mut String) {
+    let _infallible = match c {
+        '\n' => write!(out, "\\n"),
+        '\r' => write!(out, "\\r"),
+        c if c.is_control() => write!(out, "\\x{:02x}", u32::from(c)),
+        c => write!(out, "{c}"),
+    };
 }
 
 /// A value as Python writes it in a program.
@@ -121,15 +137,12 @@ fn quote(text: &str, out: &mut String) {
     };
     out.push(mark);
     for c in text.chars() {
-        let _infallible = match c {
-            '\\' => write!(out, "\\\\"),
-            '\n' => write!(out, "\\n"),
-            '\r' => write!(out, "\\r"),
-            '\t' => write!(out, "\\t"),
-            c if c == mark => write!(out, "\\{c}"),
-            c if c.is_control() => write!(out, "\\x{:02x}", u32::from(c)),
-            c => write!(out, "{c}"),
-        };
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\t' => out.push_str("\\t"),
+            c if c == mark => out.extend(['\\', c]),
+            c => push_escaped(c, out),
+        }
     }
     out.push(mark);
 }
@@ -213,6 +226,11 @@ mod tests {
         assert_eq!(json["cursor"]["none"], Json::Null);
         assert_eq!(to_json(&Value::from(u64::MAX)), u64::MAX);
         assert_eq!(to_json(&f64::NAN.into()), Json::Null);
+    }
+
+    #[test]
+    fn terminals_are_not_commanded() {
+        assert_eq!(text(&"a\u{1b}[2J\u{9b}\r".into()), "a\\x1b[2J\\x9b\\r");
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write;
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::discovery::{Environment, Places, Session, SessionState};
 
@@ -163,10 +164,14 @@ impl Listing {
 async fn reprobe(mut waiting: Vec<&Session>) -> Vec<(&Session, SessionState)> {
     let now = wall_clock();
     let is_old = waiting.iter().all(|session| session.age(now) > OLD);
-    let deadline = Instant::now() + if is_old { REPROBE_OLD } else { REPROBE };
+    let mut patience = pin!(sleep(if is_old { REPROBE_OLD } else { REPROBE }));
     let mut settled = Vec::new();
-    while !waiting.is_empty() && Instant::now() < deadline {
-        sleep(PAUSE).await;
+    while !waiting.is_empty() {
+        tokio::select! {
+            biased;
+            () = &mut patience => break,
+            () = sleep(PAUSE) => {}
+        }
         let states = join_all(waiting.iter().map(|session| session.state())).await;
         let (unknown, known): (Vec<_>, Vec<_>) = waiting
             .into_iter()
@@ -217,6 +222,10 @@ fn remove(session: &Session) -> Fate {
 }
 
 /// The time files are stamped with.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the age of a file is told by the wall clock"
+)]
 fn wall_clock() -> SystemTime {
     SystemTime::now()
 }

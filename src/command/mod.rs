@@ -4,6 +4,7 @@
 //! environment, prints, and knows exit codes.
 
 mod admin;
+pub mod demo;
 mod exit;
 mod info;
 pub mod list;
@@ -11,11 +12,14 @@ mod options;
 mod query;
 mod server;
 pub mod shadow;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 pub use exit::{ExitCode, Failure};
 
 use self::admin::{ControlArgs, Order, ServersArgs};
+use self::options::SESSIONS;
 use self::query::{InfoArgs, QueryArgs, ScreenshotArgs};
 use crate::discovery::Environment;
 use crate::session::Request;
@@ -23,13 +27,14 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use tokio::signal::unix::SignalKind;
 use tracing::Level;
 
 /// What the subcommands are for, in the order of the help text.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Share", &["shadow"]),
+    ("Try", &["demo"]),
     (
         "Ask a server",
         &["version", "id", "info", "screenshot", "connect-test"],
@@ -43,6 +48,8 @@ const GROUPS: &[(&str, &[&str])] = &[
 #[derive(Debug)]
 pub struct Program {
     subcommand: Subcommand,
+    /// It goes on until somebody ends it, and then has goodbyes to say.
+    is_session: bool,
     /// Options that were ignored.
     ignored: Vec<String>,
     debug: bool,
@@ -70,6 +77,8 @@ enum Subcommand {
     ConnectTest(QueryArgs),
     /// Run a control command on a server
     Control(ControlArgs),
+    /// Show a moving test card over each transport, and measure
+    Demo(demo::DemoArgs),
     /// Disconnect the clients of servers
     Detach(ServersArgs),
     /// End servers, but leave their applications running
@@ -100,13 +109,21 @@ impl Program {
     ) -> Result<Option<Self>, Failure> {
         let command = Cli::command();
         let normalized = options::normalize(arguments, &command)?;
-        let command = command.override_help(help(&Cli::command()));
+        let text = help(&command);
+        let command = command.override_help(text);
         let parsed = command.try_get_matches_from(normalized.words);
-        match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
-            Ok(cli) => Ok(Some(Self {
+        let program = parsed.and_then(|matches| {
+            let is_session = matches
+                .subcommand_name()
+                .is_some_and(|name| SESSIONS.contains(&name));
+            Ok((Cli::from_arg_matches(&matches)?, is_session))
+        });
+        match program {
+            Ok((cli, is_session)) => Ok(Some(Self {
                 subcommand: cli.subcommand,
+                is_session,
                 ignored: normalized.ignored,
-                debug: normalized.debug,
+                debug: cli.debug,
             })),
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
                 write!(out, "{}", error.render())?;
@@ -123,14 +140,16 @@ impl Program {
         if !self.ignored.is_empty() {
             tracing::warn!("not available yet, ignored: {}", self.ignored.join(" "));
         }
-        if let Subcommand::Shadow(args) = &self.subcommand {
-            return shadow::run(args, environment, asked_to_end()).await;
-        }
-        let query = self.subcommand.query(environment, out);
+        let interrupted = async {
+            match self.is_session {
+                true => std::future::pending().await,
+                false => tokio::signal::ctrl_c().await,
+            }
+        };
         let outcome = tokio::select! {
             biased;
-            outcome = query => outcome,
-            Ok(()) = tokio::signal::ctrl_c() => Ok(ExitCode::Interrupted),
+            outcome = self.subcommand.run(environment, out) => outcome,
+            Ok(()) = interrupted => Ok(ExitCode::Interrupted),
         };
         out.flush()?;
         outcome
@@ -139,10 +158,11 @@ impl Program {
     fn log_to_stderr(&self) {
         let log = tracing_subscriber::fmt()
             .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
             .with_max_level(if self.debug { Level::DEBUG } else { Level::INFO });
         // a second subscriber is refused: tests share one process
-        let _already_set = if self.debug {
-            log.try_init()
+        let _already_set = if self.debug || self.is_session {
+            log.with_target(self.debug).try_init()
         } else {
             log.without_time().with_target(false).try_init()
         };
@@ -150,10 +170,11 @@ impl Program {
 }
 
 impl Subcommand {
-    async fn query(self, environment: &Environment, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    async fn run(self, environment: &Environment, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         match self {
             Self::ConnectTest(args) => query::run(&args, Request::ConnectTest, environment, out).await,
             Self::Control(args) => admin::control(&args, environment, out).await,
+            Self::Demo(args) => demo::run(&args, environment.variable("DISPLAY"), out).await,
             Self::Detach(args) => admin::run(&args, Order::Detach, environment, out).await,
             Self::Exit(args) => admin::run(&args, Order::Exit, environment, out).await,
             Self::Id(args) => query::run(&args, Request::Id, environment, out).await,
@@ -238,63 +259,4 @@ fn misuse(error: &clap::Error) -> Failure {
     let message = message.trim_end();
     let message = message.strip_prefix("error: ").unwrap_or(message);
     Failure::new(ExitCode::ConnectionLost, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(line: &str) -> Result<Option<Program>, Failure> {
-        Program::parse(line.split_whitespace().map(OsString::from), &mut Vec::new())
-    }
-
-    #[test]
-    fn the_definition_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn each_subcommand_is_in_one_group() {
-        let command = Cli::command();
-        for subcommand in command.get_subcommands() {
-            let name = subcommand.get_name();
-            let groups = GROUPS.iter().filter(|(_, names)| names.contains(&name));
-            assert_eq!(groups.count(), 1, "{name}");
-        }
-    }
-
-    #[test]
-    fn command_lines() {
-        for line in [
-            "x version",
-            "x version tcp://h:1/ --json --mdns=no",
-            "x info :1 network clients",
-            "x screenshot f.png :1",
-            "x stop all",
-            "x detach :1 :2 --socket-dir=/a",
-            "x --socket-dirs=/a list",
-            "x control :1 key --bogus -1",
-            "x wire decode - --payload=rencode",
-            "x version :1 --socket-dir=/a --socket-dir=/b",
-        ] {
-            assert!(parse(line).unwrap().is_some(), "{line}");
-        }
-        assert!(parse("x --help").unwrap().is_none());
-        assert!(parse("x info --help").unwrap().is_none());
-        assert!(parse("x --version").unwrap().is_none());
-    }
-
-    #[test]
-    fn nonsense_is_named() {
-        let failure = parse("x verson").unwrap_err();
-        assert!(
-            failure
-                .message
-                .starts_with("Invalid subcommand 'verson'\n did you mean `xpra-rs version`?")
-        );
-        assert_eq!(failure.code.number(), 1);
-        assert!(parse("x").unwrap_err().message.contains("Usage:"));
-        assert!(parse("x control :1").is_err());
-        assert!(parse("x screenshot").is_err());
-    }
 }

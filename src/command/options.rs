@@ -4,6 +4,9 @@
 //! were switches once may be written `--opt` and `--no-opt` for `--opt=yes` and `--opt=no`. Options of xpra that
 //! nothing here reads yet are ignored with a warning, or refused when that would not be what was asked for.
 
+mod known;
+
+use self::known::{Fallback, KNOWN, Kind};
 use super::exit::{ExitCode, Failure};
 use clap::{Arg, ArgAction, Command};
 use std::ffi::OsString;
@@ -15,8 +18,6 @@ pub(super) struct Normalized {
     pub(super) words: Vec<OsString>,
     /// Options that ask for something which is not available, as they were written.
     pub(super) ignored: Vec<String>,
-    /// Whether `-d` or `--debug` was there.
-    pub(super) debug: bool,
 }
 
 /// The truth in the value of a switch: `yes` or `no`, and what else xpra takes for them.
@@ -48,12 +49,12 @@ pub(super) fn normalize(
                 break;
             }
             Some("-d" | "--debug") => {
-                normalized.debug = true;
+                options.push(("debug".to_owned(), None));
                 if next.is_some_and(|next| is_category(next, program)) {
                     words.next();
                 }
             }
-            Some(debug) if debug.starts_with("--debug=") => normalized.debug = true,
+            Some(debug) if debug.starts_with("--debug=") => options.push(("debug".to_owned(), None)),
             Some("-z") => {
                 words.next();
             }
@@ -79,11 +80,8 @@ pub(super) fn normalize(
             break;
         }
     }
-    let (before, after) = placed(
-        options,
-        positionals.first().and_then(|word| word.to_str()),
-        program,
-    );
+    let subcommand = positionals.first().and_then(|word| word.to_str());
+    let (before, after) = placed(options, subcommand, program)?;
     let end = positionals
         .iter()
         .position(|word| word == "--")
@@ -104,29 +102,40 @@ fn is_verbatim(positionals: &[OsString]) -> bool {
     positionals.len() > 2 && positionals.first().is_some_and(|word| word == "control")
 }
 
-/// The options of the program itself, and those of the subcommand; others are dropped, as xpra does.
+/// The options of the program itself, and those of the subcommand. Those of other subcommands are dropped, as xpra
+/// does, unless this one should read them but does not.
 fn placed(
     options: Vec<(String, Option<String>)>,
     subcommand: Option<&str>,
     program: &Command,
-) -> (Vec<OsString>, Vec<OsString>) {
-    let subcommand = subcommand.and_then(|name| program.find_subcommand(name));
+) -> Result<(Vec<OsString>, Vec<OsString>), Failure> {
+    let command = subcommand.and_then(|name| program.find_subcommand(name));
+    let is_session = subcommand.is_some_and(|name| SESSIONS.contains(&name));
     let (mut before, mut after) = (Vec::new(), Vec::new());
     for (name, value) in options {
         let word = match &value {
             Some(value) => format!("--{name}={value}").into(),
             None => format!("--{name}").into(),
         };
-        if name == "version" || subcommand.is_none() {
+        let known = KNOWN.iter().find(|known| known.names.contains(&name.as_str()));
+        let must_be_read = is_session && known.is_some_and(|known| known.fallback == Fallback::Refuse);
+        if matches!(name.as_str(), "debug" | "version") || command.is_none() {
             before.push(word);
-        } else if name == "help" || subcommand.is_some_and(|command| find_argument(command, &name).is_some())
-        {
+        } else if name == "help" || command.is_some_and(|command| find_argument(command, &name).is_some()) {
             after.push(word);
-        } else {
-            tracing::debug!(option = name, "not an option of this subcommand");
+        } else if must_be_read && !value.as_deref().is_some_and(is_default) {
+            return Err(refused(&name));
         }
     }
-    (before, after)
+    Ok((before, after))
+}
+
+/// Subcommands that go on until somebody ends them: there it matters who may do what.
+pub(super) const SESSIONS: &[&str] = &["attach", "shadow"];
+
+fn refused(name: &str) -> Failure {
+    let message = format!("option '--{name}' is not supported yet, and cannot be ignored: leave it out");
+    Failure::new(ExitCode::Unsupported, message)
 }
 
 /// One option as the user wrote it.
@@ -145,17 +154,6 @@ enum Meaning {
     AlreadySo,
     /// Something here reads it.
     Ours,
-}
-
-/// What may follow the name of an option.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// Nothing, for clap; `=no` undoes it.
-    Flag,
-    /// A value, `yes` when there is none.
-    Switch,
-    /// A value.
-    Value,
 }
 
 impl Written {
@@ -196,13 +194,9 @@ impl Written {
         let meaning = match fallback {
             None if kind == Kind::Flag && value.is_some_and(is_off) => Meaning::AlreadySo,
             None => Meaning::Ours,
-            Some(_) if value.is_some_and(|value| is_off(value) || value == "auto") => Meaning::AlreadySo,
+            Some(_) if value.is_some_and(is_default) => Meaning::AlreadySo,
             Some(Fallback::Ignore) => Meaning::Absent,
-            Some(Fallback::Refuse) => {
-                let message =
-                    format!("option '--{name}' is not supported yet, and cannot be ignored: leave it out");
-                return Err(Failure::new(ExitCode::Unsupported, message));
-            }
+            Some(Fallback::Refuse) => return Err(refused(name)),
         };
         if kind == Kind::Flag {
             value = None;
@@ -271,6 +265,11 @@ fn is_off(value: &str) -> bool {
     value.is_empty() || value.eq_ignore_ascii_case("none") || boolean(value) == Ok(false)
 }
 
+/// What happens without the option as well: it is off, or ours to choose.
+fn is_default(value: &str) -> bool {
+    is_off(value) || value == "auto"
+}
+
 fn unknown(name: &str, program: &Command) -> Failure {
     let mut names: Vec<_> = KNOWN.iter().flat_map(|known| known.names).copied().collect();
     collect_names(program, &mut names);
@@ -317,274 +316,6 @@ fn mistakes(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// What to do about an option of xpra that nothing here reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fallback {
-    /// Without it things work as well, only less nicely.
-    Ignore,
-    /// Without it something else would happen than was asked for, or be open that was meant to be closed.
-    Refuse,
-}
-
-/// Options of xpra 3.1 and 6.5 of one kind.
-struct Known {
-    kind: Kind,
-    fallback: Fallback,
-    names: &'static [&'static str],
-}
-
-/// The options of xpra. Those that something here reads are in the table for their kind only.
-const KNOWN: &[Known] = &[
-    Known {
-        kind: Kind::Switch,
-        fallback: Fallback::Ignore,
-        names: &[
-            "attach",
-            "audio",
-            "av-sync",
-            "bandwidth-detection",
-            "bell",
-            "clipboard",
-            "commands",
-            "control",
-            "cursors",
-            "daemon",
-            "dbus",
-            "dbus-control",
-            "dbus-proxy",
-            "delay-tray",
-            "desktop-fullscreen",
-            "enable-pings",
-            "exit-ssh",
-            "fake-xinerama",
-            "file-transfer",
-            "forward-xdg-open",
-            "global-menus",
-            "gstreamer",
-            "headerbar",
-            "html",
-            "http",
-            "http-scripts",
-            "keyboard-raw",
-            "keyboard-sync",
-            "mdns",
-            "microphone",
-            "middle-click",
-            "minimal",
-            "mmap",
-            "modal-windows",
-            "mousewheel",
-            "notifications",
-            "open-files",
-            "open-url",
-            "opengl",
-            "printing",
-            "proxy-start-sessions",
-            "pulseaudio",
-            "rdp-upgrade",
-            "reconnect",
-            "remote-logging",
-            "shell",
-            "speaker",
-            "splash",
-            "ssh-upgrade",
-            "ssl-upgrade",
-            "start-new-commands",
-            "start-via-proxy",
-            "swap-keys",
-            "system-tray",
-            "systemd-run",
-            "terminate-children",
-            "tray",
-            "use-display",
-            "video",
-            "webcam",
-            "websocket-upgrade",
-            "windows",
-            "xsettings",
-        ],
-    },
-    Known {
-        kind: Kind::Value,
-        fallback: Fallback::Ignore,
-        names: &[
-            "add-printer-options",
-            "audio-source",
-            "auto-refresh-delay",
-            "backend",
-            "bandwidth-limit",
-            "border",
-            "bwlimit",
-            "chdir",
-            "client-socket-dirs",
-            "clipboard-direction",
-            "clipboard-filter-file",
-            "compress",
-            "compression-level",
-            "compression_level",
-            "compressors",
-            "csc-modules",
-            "dbus-launch",
-            "desktop-scaling",
-            "dock-icon",
-            "download-path",
-            "dpi",
-            "encoding",
-            "encodings",
-            "env",
-            "file-size-limit",
-            "input-devices",
-            "input-method",
-            "key-shortcut",
-            "keyboard-backend",
-            "keyboard-layout",
-            "keyboard-layouts",
-            "keyboard-model",
-            "keyboard-options",
-            "keyboard-variant",
-            "keyboard-variants",
-            "local-clipboard",
-            "log-dir",
-            "log-file",
-            "lpadmin",
-            "lpinfo",
-            "max-size",
-            "microphone-codec",
-            "min-port",
-            "min-quality",
-            "min-size",
-            "min-speed",
-            "mmap-group",
-            "open-command",
-            "packet-encoders",
-            "pdf-printer",
-            "pidfile",
-            "pings",
-            "pixel-depth",
-            "pointer",
-            "postscript-printer",
-            "proxy-video-encoders",
-            "pulseaudio-command",
-            "pulseaudio-configure-commands",
-            "quality",
-            "refresh-rate",
-            "remote-clipboard",
-            "remote-xpra",
-            "resize-display",
-            "rfb-upgrade",
-            "session-name",
-            "sessions-dir",
-            "shortcut-modifiers",
-            "socket-dir",
-            "socket-dirs",
-            "sound-source",
-            "speaker-codec",
-            "speed",
-            "ssh",
-            "sync-xvfb",
-            "system-proxy-socket",
-            "systemd-run-args",
-            "title",
-            "tray-icon",
-            "username",
-            "video-decoders",
-            "video-encoders",
-            "video-scaling",
-            "window-close",
-            "window-icon",
-            "wm-name",
-            "xvfb",
-        ],
-    },
-    Known {
-        kind: Kind::Switch,
-        fallback: Fallback::Refuse,
-        names: &[
-            "enable-sharing",
-            "exit-with-children",
-            "exit-with-client",
-            "exit-with-windows",
-            "lock",
-            "readonly",
-            "readwrite",
-            "sharing",
-            "ssl-check-hostname",
-        ],
-    },
-    Known {
-        kind: Kind::Value,
-        fallback: Fallback::Refuse,
-        names: &[
-            "auth",
-            "bind",
-            "bind-quic",
-            "bind-rdp",
-            "bind-rfb",
-            "bind-ssh",
-            "bind-ssl",
-            "bind-tcp",
-            "bind-udp",
-            "bind-vsock",
-            "bind-ws",
-            "bind-wss",
-            "challenge-handlers",
-            "display",
-            "displayfd",
-            "encryption",
-            "encryption-keyfile",
-            "exec-wrapper",
-            "gid",
-            "idle-timeout",
-            "password",
-            "password-file",
-            "quic-auth",
-            "rdp-auth",
-            "rfb-auth",
-            "server-idle-timeout",
-            "socket-permissions",
-            "source",
-            "source-start",
-            "ssh-auth",
-            "ssl",
-            "ssl-auth",
-            "ssl-ca-certs",
-            "ssl-ca-data",
-            "ssl-cert",
-            "ssl-ciphers",
-            "ssl-client-verify-mode",
-            "ssl-key",
-            "ssl-key-password",
-            "ssl-options",
-            "ssl-protocol",
-            "ssl-server-hostname",
-            "ssl-server-verify-mode",
-            "ssl-verify-flags",
-            "start",
-            "start-after-connect",
-            "start-child",
-            "start-child-after-connect",
-            "start-child-late",
-            "start-child-on-connect",
-            "start-child-on-disconnect",
-            "start-child-on-last-client-exit",
-            "start-env",
-            "start-late",
-            "start-on-connect",
-            "start-on-disconnect",
-            "start-on-last-client-exit",
-            "tcp-auth",
-            "tcp-encryption",
-            "tcp-encryption-keyfile",
-            "tcp-proxy",
-            "udp-auth",
-            "uid",
-            "vsock-auth",
-            "ws-auth",
-            "wss-auth",
-        ],
-    },
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -600,9 +331,10 @@ mod tests {
         Command::new("xpra-rs")
             .subcommand(
                 Command::new("attach")
-                    .args([value("mmap"), value("title")])
+                    .args([value("mmap"), value("title"), value("readonly")])
                     .args(sockets.clone()),
             )
+            .subcommand(Command::new("shadow"))
             .subcommand(Command::new("control").args(sockets.clone()).arg(flag("json")))
             .subcommand(Command::new("version").args(sockets).arg(flag("json")))
     }
@@ -670,12 +402,18 @@ mod tests {
         let loud = normalized("x version --speaker --no-mdns --tray=yes --quality 80 :1").unwrap();
         assert_eq!(loud.ignored, ["--speaker", "--tray=yes", "--quality"]);
         assert_eq!(loud.words, ["x", "version", ":1"]);
+        assert_eq!(words("x version --readonly"), "x version");
+        assert_eq!(words("x shadow --readonly=no --lock=auto"), "x shadow");
+        assert_eq!(
+            normalized("x shadow --readonly").unwrap_err().code,
+            ExitCode::Unsupported
+        );
         for refused in [
             "--auth=file",
             "--tcp-auth env",
             "--encryption=AES",
             "--ssl-cert=x",
-            "--readonly",
+            "--exit-with-client",
             "--start=xterm",
         ] {
             let failure = normalized(&format!("x version {refused}")).unwrap_err();
@@ -704,16 +442,14 @@ mod tests {
     #[test]
     fn debug_takes_categories_but_nothing_else() {
         for (line, expected) in [
-            ("x -d version :1", "x version :1"),
-            ("x -d all version :1", "x version :1"),
-            ("x version -d network,x11 :1", "x version :1"),
-            ("x version --debug :1", "x version :1"),
-            ("x version --debug=all :1", "x version :1"),
+            ("x -d version :1", "x --debug version :1"),
+            ("x -d all version :1", "x --debug version :1"),
+            ("x version -d network,x11 :1", "x --debug version :1"),
+            ("x version --debug :1", "x --debug version :1"),
+            ("x version --debug=all :1", "x --debug version :1"),
         ] {
             assert_eq!(words(line), expected);
-            assert!(normalized(line).unwrap().debug);
         }
-        assert!(!normalized("x version").unwrap().debug);
     }
 
     #[test]

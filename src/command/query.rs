@@ -58,7 +58,7 @@ pub(super) async fn run(
         Answer::Info(tree) if args.json => print_json(&info::to_json(&tree), out),
         Answer::Info(tree) => info::print(&tree, out).map_err(Failure::from),
         Answer::Version(version) if args.json => print_json(&json!({"version": version}), out),
-        Answer::Version(version) => writeln!(out, "{version}").map_err(Failure::from),
+        Answer::Version(version) => writeln!(out, "{}", info::line(&version)).map_err(Failure::from),
         // the other answers belong to other requests
         _ => Ok(()),
     }?;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{Places, Session, SessionState, probe_socket};
 use crate::address::{Address, Target};
@@ -119,7 +120,7 @@ fn displays_in(sessions: &[(Session, SessionState)], wanted: SessionState) -> BT
 }
 
 async fn live_server(name: &str, places: &Places, wait: Duration) -> Result<Target, DiscoveryError> {
-    let start = Instant::now();
+    let mut patience = pin!(sleep(wait));
     let candidates = places.candidates(name);
     let mut noticed = false;
     loop {
@@ -140,21 +141,19 @@ async fn live_server(name: &str, places: &Places, wait: Duration) -> Result<Targ
                 path: path.clone(),
             });
         }
-        let waited = start.elapsed();
-        if waited >= wait {
-            let searched = places.directories().to_vec();
-            return Err(DiscoveryError::NoServer {
-                display: name.to_owned(),
-                waited,
-                searched,
-            });
-        }
-        if !noticed {
+        if !noticed && !wait.is_zero() {
             let seconds = wait.as_secs();
             tracing::info!("no server answers for display '{name}' yet; waiting up to {seconds} s");
             noticed = true;
         }
-        sleep(POLL).await;
+        tokio::select! {
+            biased;
+            () = &mut patience => {
+                let searched = places.directories().to_vec();
+                return Err(DiscoveryError::NoServer { display: name.to_owned(), waited: wait, searched });
+            }
+            () = sleep(POLL) => {}
+        }
     }
 }
 

@@ -8,15 +8,33 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 /// The sending half: from anywhere, never blocks.
 #[derive(Debug)]
 pub struct Outbox<T> {
+    // dropped before `wake`, so that a thread woken by the drop finds this sender gone
     sender: Sender<T>,
-    wake: Arc<OwnedFd>,
+    wake: Wake,
+}
+
+/// Wakes the thread when dropped: it must notice that nobody can write to it any more.
+#[derive(Clone, Debug)]
+struct Wake(Arc<OwnedFd>);
+
+impl Wake {
+    fn wake(&self) {
+        // a full counter means that the thread will wake anyway
+        let _full = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
+    }
+}
+
+impl Drop for Wake {
+    fn drop(&mut self) {
+        self.wake();
+    }
 }
 
 impl<T> Clone for Outbox<T> {
     fn clone(&self) -> Self {
         Self {
             sender: self.sender.clone(),
-            wake: Arc::clone(&self.wake),
+            wake: self.wake.clone(),
         }
     }
 }
@@ -38,7 +56,7 @@ pub fn mailbox<T>() -> std::io::Result<(Outbox<T>, Mailbox<T>)> {
     Ok((
         Outbox {
             sender,
-            wake: Arc::clone(&wake),
+            wake: Wake(Arc::clone(&wake)),
         },
         Mailbox { receiver, wake },
     ))
@@ -48,20 +66,8 @@ impl<T> Outbox<T> {
     /// Sends a message; false when the thread is gone.
     pub fn send(&self, message: T) -> bool {
         let sent = self.sender.send(message).is_ok();
-        self.wake();
+        self.wake.wake();
         sent
-    }
-
-    fn wake(&self) {
-        // a full counter means that the thread will wake anyway
-        let _full = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
-    }
-}
-
-impl<T> Drop for Outbox<T> {
-    fn drop(&mut self) {
-        // the thread must notice that nobody can write to it any more
-        self.wake();
     }
 }
 

@@ -28,7 +28,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub struct Listener {
     socket: AsyncFd<socket2::Socket>,
     local: String,
-    /// Before or after `socket` makes no difference to peers: the file goes when the listener goes.
     file: Option<SocketFile>,
     kind: TransportKind,
     options: Options,

@@ -21,10 +21,11 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 pub use self::accounts::{group_id, in_group};
 pub use self::error::{AcceptError, ConnectError, ListenError};
@@ -235,7 +236,7 @@ async fn retry<F>(
 where
     F: Future<Output = io::Result<socket::Socket>>,
 {
-    let start = Instant::now();
+    let mut patience = pin!(sleep(options.timeout));
     let mut noticed = false;
     loop {
         let error = match timeout(options.attempt_timeout, attempt()).await {
@@ -243,18 +244,19 @@ where
             Ok(Err(error)) => error,
             Err(_) => io::Error::new(io::ErrorKind::TimedOut, "no answer"),
         };
-        let next = start.elapsed() + RETRY_DELAY;
-        if !may_pass(error.kind()) || next > options.timeout {
-            return Err(ConnectError::failed(target, &error, start.elapsed()));
+        if !may_pass(error.kind()) {
+            return Err(ConnectError::failed(target, &error, Duration::ZERO));
         }
-        if !noticed {
-            tracing::info!(
-                "cannot connect to '{target}' yet: {error}; trying for {} s",
-                options.timeout.as_secs()
-            );
+        if !noticed && !options.timeout.is_zero() {
+            let seconds = options.timeout.as_secs();
+            tracing::info!("cannot connect to '{target}' yet: {error}; trying for {seconds} s");
             noticed = true;
         }
-        sleep(RETRY_DELAY).await;
+        tokio::select! {
+            biased;
+            () = &mut patience => return Err(ConnectError::failed(target, &error, options.timeout)),
+            () = sleep(RETRY_DELAY) => {}
+        }
     }
 }
 

@@ -70,6 +70,7 @@ async fn automatic_sockets_are_where_clients_look() {
     assert_eq!(mode(&directory.path().join("one/10")) & !0o050, 0o700);
     drop(listeners);
     assert!(expected.iter().all(|path| !path.exists()));
+    assert!(!directory.path().join("one/10").exists() && directory.path().join("one").exists());
 }
 
 #[tokio::test]

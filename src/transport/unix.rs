@@ -9,12 +9,13 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use rustix::fs::{Access, AtFlags, CWD, Mode, Timespec, Timestamps, UTIME_NOW, access, fchmod, utimensat};
 use socket2::{Domain, SockAddr, Type};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::accounts::{group_id, in_group};
 use super::error::ListenError;
@@ -57,16 +58,14 @@ fn abstract_address(name: &str) -> io::Result<SockAddr> {
 pub(super) async fn listen(bind: &Bind, options: &ListenOptions) -> Result<Vec<Listener>, ListenError> {
     let spots = spots(&bind.place, &options.names)?;
     for spot in &spots {
-        if let Some(directory) = spot.path.parent()
-            && let Err(error) = create_directory(directory, spot.directory_mode, &options.group)
-        {
-            tracing::debug!("cannot create {}: {error}", directory.display());
+        if let Err(error) = create_directory(spot, &options.group) {
+            tracing::debug!("cannot create the directory of {}: {error}", spot.path.display());
         }
     }
     make_room(&spots, options).await?;
     let mut listeners = Vec::new();
     for spot in &spots {
-        match listen_at(&spot.path, bind, options) {
+        match listen_at(spot, bind, options) {
             Ok(listener) => listeners.push(listener),
             Err(error) if spot.required => return Err(ListenError::failed(spot.path.display(), &error)),
             Err(error) => tracing::warn!("cannot listen on {}: {error}", spot.path.display()),
@@ -84,7 +83,8 @@ pub(super) async fn listen(bind: &Bind, options: &ListenOptions) -> Result<Vec<L
 /// A file to listen on.
 struct Spot {
     path: PathBuf,
-    directory_mode: u32,
+    /// Whether the directory is the session's own, and goes with it.
+    is_own: bool,
     /// Whether the server cannot do without.
     required: bool,
 }
@@ -95,7 +95,7 @@ fn spots(place: &Place, names: &LocalNames) -> Result<Vec<Spot>, ListenError> {
     let required = |path: PathBuf| {
         Ok(vec![Spot {
             path,
-            directory_mode: 0o700,
+            is_own: false,
             required: true,
         }])
     };
@@ -121,12 +121,12 @@ fn automatic_spots(names: &LocalNames) -> Vec<Spot> {
     let shared = names
         .directories
         .iter()
-        .map(|directory| (directory, 0o700, format!("{}{}", names.prefix, names.display)));
+        .map(|directory| (directory, false, format!("{}{}", names.prefix, names.display)));
     let own = names
         .session_directory
         .iter()
-        .map(|directory| (directory, 0o750, "socket".to_owned()));
-    for (directory, directory_mode, name) in shared.chain(own) {
+        .map(|directory| (directory, true, "socket".to_owned()));
+    for (directory, is_own, name) in shared.chain(own) {
         // The same directory by two names would make the server find its own socket in the way.
         let real = directory.canonicalize().unwrap_or_else(|_| directory.clone());
         if seen.contains(&real) || !may_write(directory) {
@@ -138,7 +138,7 @@ fn automatic_spots(names: &LocalNames) -> Vec<Spot> {
             .any(|system| directory.starts_with(system));
         spots.push(Spot {
             path: directory.join(name),
-            directory_mode,
+            is_own,
             required: !is_system,
         });
     }
@@ -162,14 +162,16 @@ fn abstract_name(place: &Place, names: &LocalNames) -> Option<String> {
     }
 }
 
-/// Creates `directory` and what is missing above it, for the owner alone; the system's own is shared with the group.
-fn create_directory(directory: &Path, mode: u32, group: &str) -> io::Result<()> {
-    if directory.is_dir() {
+/// Creates the directory of `spot` and what is missing above it, for the owner alone; the system's own is shared with
+/// the group.
+fn create_directory(spot: &Spot, group: &str) -> io::Result<()> {
+    let Some(directory) = spot.path.parent().filter(|directory| !directory.is_dir()) else {
         return Ok(());
-    }
+    };
     if let Some(parent) = directory.parent() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     }
+    let mode = if spot.is_own { 0o750 } else { 0o700 };
     fs::DirBuilder::new().mode(mode).create(directory)?;
     if directory == Path::new("/run/xpra") {
         give_to_group(directory, group);
@@ -180,7 +182,7 @@ fn create_directory(directory: &Path, mode: u32, group: &str) -> io::Result<()> 
 
 /// Removes the files in the way, once it is certain that no server answers there (`endpoints.md` b.5).
 async fn make_room(spots: &[Spot], options: &ListenOptions) -> Result<(), ListenError> {
-    let deadline = Instant::now() + options.probe_timeout;
+    let mut patience = pin!(sleep(options.probe_timeout));
     let mut waiting: Vec<&Path> = spots
         .iter()
         .map(|spot| spot.path.as_path())
@@ -207,11 +209,13 @@ async fn make_room(spots: &[Spot], options: &ListenOptions) -> Result<(), Listen
             }
         }
         waiting = unknown;
-        if Instant::now() >= deadline {
+        if waiting.is_empty() {
             break;
         }
-        if !waiting.is_empty() {
-            sleep(PROBE_PAUSE).await;
+        tokio::select! {
+            biased;
+            () = &mut patience => break,
+            () = sleep(PROBE_PAUSE) => {}
         }
     }
     for path in found {
@@ -227,9 +231,10 @@ fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-fn listen_at(path: &Path, bind: &Bind, options: &ListenOptions) -> io::Result<Listener> {
+fn listen_at(spot: &Spot, bind: &Bind, options: &ListenOptions) -> io::Result<Listener> {
+    let path = &spot.path;
     let socket = bind_closed(path, options.permissions)?;
-    let file = SocketFile::new(path)?;
+    let file = SocketFile::new(spot)?;
     give_to_group(path, &options.group);
     fs::set_permissions(path, fs::Permissions::from_mode(options.permissions & 0o777))?;
     let facts = Facts {
@@ -295,19 +300,23 @@ fn with_owner_check(options: &Options) -> Options {
     options
 }
 
-/// The file of a bound socket: removed when dropped, if it is still the one that was made.
+/// The file of a bound socket: removed when dropped, if it is still the one that was made. So is the session's own
+/// directory, once it is empty.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
+    directory: Option<PathBuf>,
     device: u64,
     inode: u64,
 }
 
 impl SocketFile {
-    fn new(path: &Path) -> io::Result<Self> {
-        let file = fs::symlink_metadata(path)?;
+    fn new(spot: &Spot) -> io::Result<Self> {
+        let file = fs::symlink_metadata(&spot.path)?;
+        let directory = spot.path.parent().filter(|_| spot.is_own).map(Path::to_owned);
         Ok(Self {
-            path: path.to_owned(),
+            path: spot.path.clone(),
+            directory,
             device: file.dev(),
             inode: file.ino(),
         })
@@ -341,10 +350,15 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.is_ours()
-            && let Err(error) = fs::remove_file(&self.path)
-        {
+        if !self.is_ours() {
+            return;
+        }
+        if let Err(error) = fs::remove_file(&self.path) {
             tracing::debug!("cannot remove {}: {error}", self.path.display());
+        }
+        if let Some(directory) = &self.directory {
+            // Refused, as it should be, while logs are in it.
+            fs::remove_dir(directory).unwrap_or_default();
         }
     }
 }

@@ -27,7 +27,7 @@ pub(in super::super) fn decode(input: &Bytes, limits: &Limits) -> Result<Value, 
 
 fn syntax(error: &ScanError) -> ValueError {
     ValueError::Syntax {
-        line: error.marker().line(),
+        line: u32::try_from(error.marker().line()).unwrap_or(u32::MAX),
     }
 }
 

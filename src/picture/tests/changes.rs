@@ -127,6 +127,13 @@ fn partial_segments_count_as_changed() {
     // A wide screen has wider segments, never more than 64.
     let wide = Fingerprint::new(Size::new(7680, 2), 1);
     assert_eq!(wide.align(Rect::new(1, 0, 1, 1)), Rect::new(0, 0, 128, 1));
+    // A scan from before a resize does no harm.
+    world.scan(world.size.rect());
+    for size in [Size::new(200, 30), Size::new(5000, 10), Size::new(301, 61)] {
+        world.known.resize(size);
+        world.known.commit(&world.scan, Rect::new(0, 0, 300, 60));
+    }
+    world.known.resize(world.size);
     // An image that reaches beyond the window is cut.
     let pixels = samples::text(300, 60);
     let mut scan = Scan::new();

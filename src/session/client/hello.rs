@@ -8,12 +8,16 @@ use crate::codec::{Dialect, Value};
 use crate::display::{Keymap, Modifiers};
 use crate::packet::{Capabilities, DPI, screens};
 use crate::types::{Encoding, PixelFormat, Size};
+use std::collections::BTreeMap;
 
 /// Pictures a second the client would like; servers do not send more.
 pub(super) const REFRESH_RATE: u32 = 60;
 
 /// Milliseconds until a held key repeats, and between repeats.
 const KEY_REPEAT: [u32; 2] = [500, 30];
+
+/// Milliseconds after which a server sends again without loss what it sent with some.
+const AUTO_REFRESH: u32 = 150;
 
 /// Pixels of the rgb encodings, the one that needs no conversion first.
 const RGB_FORMATS: [PixelFormat; 6] = [
@@ -129,7 +133,7 @@ pub fn client_hello(
         dialect,
     };
     section.add("mouse", &[("show", true.into())]);
-    section.add("pointer", &[]);
+    section.add("pointer", &[("enabled", true.into())]);
     section.add(
         "window",
         &[("min-size", [1, 1].into()), ("max-size", [32767, 32767].into())],
@@ -212,21 +216,36 @@ fn cursors(caps: &mut Capabilities, dialect: Dialect, options: &ClientOptions) {
 }
 
 fn encodings(caps: &mut Capabilities, dialect: Dialect, options: &ClientOptions) {
-    let names = |list: &[Encoding]| Value::List(list.iter().map(|e| e.name().into()).collect());
-    let core = names(&options.encodings);
+    let scrolls = options.encodings.contains(&Encoding::Scroll);
+    // 6.5 loses every picture it would send as a scroll, so there the name is kept back; a server that reads
+    // `encoding.scrolling` as 3.1 does still learns of it
+    let named = options
+        .encodings
+        .iter()
+        .filter(|e| dialect == Dialect::G3 || **e != Encoding::Scroll);
+    let core = Value::List(named.map(|e| e.name().into()).collect());
     let formats = Value::List(RGB_FORMATS.iter().map(|f| f.name().into()).collect());
     let icons: Value = ["premult_argb32", "png"].into();
     caps.set("encodings", core.clone())
         .set("encodings.core", core.clone())
         .set("encodings.rgb_formats", formats.clone())
-        .set("encodings.window-icon", icons.clone());
+        .set("encodings.window-icon", icons.clone())
+        .set("auto_refresh_delay", AUTO_REFRESH);
     let setting = options.encoding.map_or("auto", Encoding::name);
+    // servers encode lossy pictures only from pixels the client lists for that encoding
+    let mut sources = Value::map();
+    for encoding in [Encoding::Jpeg, Encoding::Webp] {
+        let yuv = ["YUV420P", "YUV422P", "YUV444P"].into_iter();
+        let all = RGB_FORMATS.iter().map(|f| f.name()).chain(yuv);
+        sources.insert(encoding.name(), Value::List(all.map(Value::from).collect()));
+    }
     let mut pairs: Vec<(&str, Value)> = vec![
+        ("full_csc_modes", sources),
         ("rgb_formats", formats),
         ("rgb_lz4", true.into()),
         ("transparency", true.into()),
         ("flush", true.into()),
-        ("scrolling", options.encodings.contains(&Encoding::Scroll).into()),
+        ("scrolling", scrolls.into()),
         ("eos", true.into()),
         ("client_options", true.into()),
     ];
@@ -291,8 +310,8 @@ pub(super) fn keymap_capabilities(dialect: Dialect, keymap: &Keymap, sync: bool)
 
 /// `xkbmap_*` for 3.1, one dictionary for 6.x.
 ///
-/// There is no `xkbmap_query`: with it, 3.1 would replace its whole keyboard by ours key by key; without, it sets the
-/// layout and looks keys up by name, which needs no agreement about keycodes.
+/// With keycodes in the core protocol's order and a query, both take our keyboard over key by key; without, they
+/// look keys up by name in the layout they have, and lose what it lacks.
 fn keymap_pairs(dialect: Dialect, keymap: &Keymap, sync: bool) -> Vec<(String, Value)> {
     let keys = keymap.keys.iter().map(|key| {
         let entry: [Value; 5] = [
@@ -310,11 +329,31 @@ fn keymap_pairs(dialect: Dialect, keymap: &Keymap, sync: bool) -> Vec<(String, V
             .iter()
             .for_each(|name| meanings.insert(name.as_str(), modifier));
     }
+    let queried: Vec<(&str, &str)> = [
+        ("rules", &keymap.rules),
+        ("model", &keymap.model),
+        ("layout", &keymap.layout),
+        ("variant", &keymap.variant),
+        ("options", &keymap.options),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .map(|(key, value)| (key, value.as_str()))
+    .collect();
+    let mut query = Value::map();
+    queried.iter().for_each(|(key, value)| query.insert(*key, *value));
+    let text: String = queried
+        .iter()
+        .map(|(key, value)| format!("{key}: {value}\n"))
+        .collect();
     let pairs = [
         ("layout", Value::from(keymap.layout.as_str())),
         ("variant", keymap.variant.as_str().into()),
         ("options", keymap.options.as_str().into()),
+        ("query", text.into()),
+        ("query_struct", query),
         ("keycodes", Value::List(keys.collect())),
+        ("x11_keycodes", core_keycodes(keymap)),
         ("mod_meanings", meanings),
         ("layout_groups", true.into()),
     ];
@@ -332,6 +371,39 @@ fn keymap_pairs(dialect: Dialect, keymap: &Keymap, sync: bool) -> Vec<(String, V
             vec![("keymap".to_owned(), inner)]
         }
     }
+}
+
+/// For each keycode the names of its keysyms, in the order of the core protocol: two levels of each of two groups,
+/// then the next two levels of each. A key with one group has it twice.
+fn core_keycodes(keymap: &Keymap) -> Value {
+    const COLUMNS: usize = 8;
+    let mut rows: BTreeMap<u32, [&str; COLUMNS]> = BTreeMap::new();
+    for key in &keymap.keys {
+        let (group @ 0..=1, level @ 0..=3) = (key.group, key.level) else {
+            continue;
+        };
+        let column = (level / 2 * 4 + group * 2 + level % 2) as usize;
+        let row = rows.entry(key.keycode).or_default();
+        if let Some(name) = row.get_mut(column) {
+            *name = &key.name;
+        }
+    }
+    let mut map = Value::map();
+    for (keycode, row) in rows {
+        let row = match row {
+            [a, b, "", "", c, d, "", ""] => [a, b, a, b, c, d, c, d],
+            row => row,
+        };
+        let used = row
+            .iter()
+            .rposition(|name| !name.is_empty())
+            .map_or(0, |last| last + 1);
+        map.insert(
+            keycode,
+            Value::List(row.iter().take(used).map(|name| (*name).into()).collect()),
+        );
+    }
+    map
 }
 
 #[cfg(test)]
@@ -371,7 +443,9 @@ mod tests {
             assert!(caps.is("windows") && caps.is("ui_client") && caps.is("keyboard") && caps.is("pointer"));
             assert!(caps.is("clipboard") && caps.is("cursors") && caps.is("steal") && !caps.is("share"));
             assert_eq!(caps.pair("desktop_size"), Some((1920, 1080)));
-            assert!(caps.texts("encodings.core").contains(&"scroll".into()));
+            let scroll_is_named = caps.texts("encodings.core").contains(&"scroll".into());
+            assert_eq!(scroll_is_named, dialect == Dialect::G3);
+            assert!(caps.is("encoding.scrolling"));
             assert_eq!(caps.texts("encoding.rgb_formats")[0], "BGRX");
             assert!(caps.is("encoding.flush"));
             assert_eq!(caps.texts("clipboard.selections").len(), 2);

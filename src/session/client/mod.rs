@@ -192,6 +192,7 @@ pub struct ClientSession {
     bandwidth_limit: u64,
     /// The newest movement of the pointer, until the stream takes more: old ones are of no use to anyone.
     motion: Option<Packet>,
+    connected: bool,
     departure: Option<Departure>,
 }
 
@@ -215,6 +216,7 @@ impl ClientSession {
             backlog: backlog.clone(),
             bandwidth_limit: options.bandwidth_limit,
             motion: None,
+            connected: false,
             departure: None,
         };
         let seat = ViewerSeat {
@@ -223,6 +225,11 @@ impl ClientSession {
             backlog,
         };
         Ok((session, seat, sender))
+    }
+
+    /// Whether the server said hello.
+    pub const fn is_connected(&self) -> bool {
+        self.connected
     }
 
     /// Why we left, if we did.
@@ -252,7 +259,7 @@ impl ClientSession {
                 self.backlog.add(weight(&packet));
                 self.viewer.send(ToViewer::Packet(packet, now));
             }
-            packet => tracing::debug!(?packet, "of no interest to a client"),
+            _ => {}
         }
     }
 
@@ -271,6 +278,7 @@ impl Handler for ClientSession {
             Event::Hello(caps) => {
                 let facts = ServerFacts::new(connection.dialect(), &caps);
                 tracing::info!(?facts, "connected");
+                self.connected = true;
                 self.viewer.send(ToViewer::Connected(facts));
             }
             Event::Packet(packet) => self.packet(connection, packet, now),

@@ -219,7 +219,7 @@ impl ServerSession {
                 );
                 answer_hello(connection, answer);
             }
-            "id" => answer_hello(connection, hello::id(&self.facts, &self.session_name)),
+            "id" => connection.answer(Packet::Hello(hello::id(&self.facts, &self.session_name))),
             "info" => {
                 let nested = dialect == Dialect::G6 || caps.is("info-namespace");
                 let (sender, receiver) = oneshot::channel();
@@ -273,13 +273,18 @@ impl ServerSession {
                 let _ended = self.hub.send(HubRequest::Detach(self.id, sender));
                 self.count = Some(receiver);
             }
-            // 3.1 clients ask again with a packet; both kinds are content when the server just ends
             "stop" | "exit" => {
+                let exit = request == "exit";
                 answer_hello(connection, Capabilities::default());
-                let _ended = self.hub.send(HubRequest::End {
-                    exit: request == "exit",
-                });
-                self.cut = Some(now + Duration::from_secs(2));
+                connection.close(
+                    if exit {
+                        reason::SERVER_EXIT
+                    } else {
+                        reason::SERVER_SHUTDOWN
+                    },
+                    "",
+                );
+                self.end_server(exit);
             }
             _ => connection.close(
                 reason::PERMISSION_ERROR,

@@ -60,7 +60,7 @@ impl ClientFacts {
         );
         map.insert(
             "last-ping-echo",
-            keepalive.last_echo().map_or(Value::from(-1), seconds),
+            keepalive.last_echo().map_or_else(|| Value::from(-1), seconds),
         );
         map.insert("window", tree([("1", window(session))]));
         map.insert("id", id.0);
@@ -131,8 +131,11 @@ pub(super) fn server(
         tree([
             ("bandwidth-limit", config.bandwidth_limit.into()),
             ("bandwidth-detection", true.into()),
-            ("sharing", config.sharing.map_or("auto".into(), Value::from)),
-            ("lock", config.lock.map_or("auto".into(), Value::from)),
+            (
+                "sharing",
+                config.sharing.map_or_else(|| "auto".into(), Value::from),
+            ),
+            ("lock", config.lock.map_or_else(|| "auto".into(), Value::from)),
             ("sockets", facts.listeners.clone().into()),
         ]),
     );

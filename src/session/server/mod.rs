@@ -482,19 +482,20 @@ impl Hub {
         self.clients.values().for_each(|entry| entry.leave(why, text));
     }
 
-    /// Waits until every connection said goodbye, but not for long.
+    /// Waits until the clients said goodbye, but not for long; strangers are not waited for.
     async fn farewell(mut self, mut inbox: mpsc::UnboundedReceiver<HubRequest>) {
-        let patience = tokio::time::sleep(Duration::from_secs(1));
-        let mut patience = std::pin::pin!(patience);
-        while self.connections > 0 {
-            tokio::select! {
-                biased;
-                Some(request) = inbox.recv() => if let HubRequest::Left(client) = request {
+        let goodbyes = async {
+            while !self.clients.is_empty()
+                && let Some(request) = inbox.recv().await
+            {
+                if let HubRequest::Left(client) = request {
                     self.left(client);
-                },
-                () = &mut patience => break,
+                }
             }
-        }
+            // whoever asked for the end is no client, but should hear of it
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        let _impatient = tokio::time::timeout(Duration::from_secs(1), goodbyes).await;
     }
 }
 

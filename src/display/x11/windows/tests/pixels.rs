@@ -299,11 +299,10 @@ fn two_hundred_windows() {
 #[ignore = "measures"]
 fn presenting_takes_how_long() {
     for sharing in [true, false] {
-        let Some(mut stage) = Stage::sharing(sharing) else {
+        let Some(mut stage) = Stage::on("1920x1080x24", sharing) else {
             return;
         };
-        stage.show_at(ID, Rect::new(0, 0, 800, 600));
-        stage.windows.move_resize(ID, None, Size::new(1280, 720)).unwrap();
+        stage.show_at(ID, Rect::new(0, 0, 1280, 720));
         stage.events();
         for (name, rects) in [
             ("30 % in one", vec![Rect::new(100, 100, 768, 360)]),
@@ -331,6 +330,11 @@ fn presenting_takes_how_long() {
                 stage.windows.conn.sync().unwrap(); // visible: the server answered what came after
                 times.push((start.elapsed(), called));
             }
+            let last = rects.last().copied().unwrap();
+            assert!(
+                stage.screen(last).iter().all(|pixel| *pixel == [199; 3]),
+                "what was measured is there"
+            );
             times.sort();
             let (visible, called) = times[times.len() / 2];
             let worst = times[times.len() * 95 / 100].0;
