@@ -4,6 +4,7 @@
 //! environment, prints, and knows exit codes.
 
 mod admin;
+mod attach;
 pub mod demo;
 mod exit;
 mod info;
@@ -33,6 +34,7 @@ use tracing::Level;
 
 /// What the subcommands are for, in the order of the help text.
 const GROUPS: &[(&str, &[&str])] = &[
+    ("Use", &["attach"]),
     ("Share", &["shadow"]),
     ("Try", &["demo"]),
     (
@@ -73,6 +75,8 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Subcommand {
+    /// Show the windows of a session, or the screen a server shares
+    Attach(attach::AttachArgs),
     /// Check that a server answers
     ConnectTest(QueryArgs),
     /// Run a control command on a server
@@ -172,6 +176,7 @@ impl Program {
 impl Subcommand {
     async fn run(self, environment: &Environment, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         match self {
+            Self::Attach(args) => attach::run(&args, environment).await,
             Self::ConnectTest(args) => query::run(&args, Request::ConnectTest, environment, out).await,
             Self::Control(args) => admin::control(&args, environment, out).await,
             Self::Demo(args) => demo::run(&args, environment.variable("DISPLAY"), out).await,

@@ -19,7 +19,7 @@ impl Focus {
     pub(super) fn moved(&mut self, to: Option<WindowId>, now: Instant) -> Option<WindowId> {
         match to {
             None => {
-                self.lost = self.told.and_then(|_| self.lost.or(Some(now)));
+                self.lost = self.told.map(|_| self.lost.unwrap_or(now));
                 None
             }
             Some(id) => {

@@ -4,11 +4,11 @@
 //! 6.x still reads the old one.
 
 use super::ClientOptions;
+use super::keymap::keymap_pairs;
 use crate::codec::{Dialect, Value};
-use crate::display::{Keymap, Modifiers};
+use crate::display::Keymap;
 use crate::packet::{Capabilities, DPI, screens};
 use crate::types::{Encoding, PixelFormat, Size};
-use std::collections::BTreeMap;
 
 /// Pictures a second the client would like; servers do not send more.
 pub(super) const REFRESH_RATE: u32 = 60;
@@ -223,15 +223,26 @@ fn encodings(caps: &mut Capabilities, dialect: Dialect, options: &ClientOptions)
         .encodings
         .iter()
         .filter(|e| dialect == Dialect::G3 || **e != Encoding::Scroll);
-    let core = Value::List(named.map(|e| e.name().into()).collect());
+    let core: Vec<Value> = named.map(|e| e.name().into()).collect();
+    // what a user may choose has one name for both sizes of raw pixels
+    let rgb = |e: &Encoding| matches!(e, Encoding::Rgb24 | Encoding::Rgb32);
+    let mut choices = core.clone();
+    if options.encodings.iter().any(rgb) {
+        choices.push("rgb".into());
+    }
+    let (core, choices) = (Value::List(core), Value::List(choices));
     let formats = Value::List(RGB_FORMATS.iter().map(|f| f.name().into()).collect());
     let icons: Value = ["premult_argb32", "png"].into();
-    caps.set("encodings", core.clone())
+    caps.set("encodings", choices.clone())
         .set("encodings.core", core.clone())
         .set("encodings.rgb_formats", formats.clone())
         .set("encodings.window-icon", icons.clone())
         .set("auto_refresh_delay", AUTO_REFRESH);
-    let setting = options.encoding.map_or("auto", Encoding::name);
+    let setting = match options.encoding {
+        Some(encoding) if rgb(&encoding) => "rgb",
+        Some(encoding) => encoding.name(),
+        None => "auto",
+    };
     // servers encode lossy pictures only from pixels the client lists for that encoding
     let mut sources = Value::map();
     for encoding in [Encoding::Jpeg, Encoding::Webp] {
@@ -274,7 +285,7 @@ fn encodings(caps: &mut Capabilities, dialect: Dialect, options: &ClientOptions)
         Dialect::G6 => {
             let mut encoding = Value::map();
             encoding.insert("setting", setting);
-            encoding.insert("options", core.clone());
+            encoding.insert("options", choices);
             encoding.insert("core", core);
             encoding.insert("window-icon", icons);
             pairs
@@ -297,113 +308,6 @@ fn keyboard(caps: &mut Capabilities, dialect: Dialect, keymap: &Keymap, options:
     for (key, value) in keymap_pairs(dialect, keymap, options.keyboard_sync) {
         caps.set(&key, value);
     }
-}
-
-/// The keyboard as `keymap-changed` carries it.
-pub(super) fn keymap_capabilities(dialect: Dialect, keymap: &Keymap, sync: bool) -> Capabilities {
-    let mut caps = Capabilities::default();
-    for (key, value) in keymap_pairs(dialect, keymap, sync) {
-        caps.set(&key, value);
-    }
-    caps
-}
-
-/// `xkbmap_*` for 3.1, one dictionary for 6.x.
-///
-/// With keycodes in the core protocol's order and a query, both take our keyboard over key by key; without, they
-/// look keys up by name in the layout they have, and lose what it lacks.
-fn keymap_pairs(dialect: Dialect, keymap: &Keymap, sync: bool) -> Vec<(String, Value)> {
-    let keys = keymap.keys.iter().map(|key| {
-        let entry: [Value; 5] = [
-            key.keysym.into(),
-            key.name.as_str().into(),
-            key.keycode.into(),
-            key.group.into(),
-            key.level.into(),
-        ];
-        entry.into()
-    });
-    let mut meanings = Value::map();
-    for (modifier, names) in Modifiers::NAMES.into_iter().zip(&keymap.modifiers) {
-        names
-            .iter()
-            .for_each(|name| meanings.insert(name.as_str(), modifier));
-    }
-    let queried: Vec<(&str, &str)> = [
-        ("rules", &keymap.rules),
-        ("model", &keymap.model),
-        ("layout", &keymap.layout),
-        ("variant", &keymap.variant),
-        ("options", &keymap.options),
-    ]
-    .into_iter()
-    .filter(|(_, value)| !value.is_empty())
-    .map(|(key, value)| (key, value.as_str()))
-    .collect();
-    let mut query = Value::map();
-    queried.iter().for_each(|(key, value)| query.insert(*key, *value));
-    let text: String = queried
-        .iter()
-        .map(|(key, value)| format!("{key}: {value}\n"))
-        .collect();
-    let pairs = [
-        ("layout", Value::from(keymap.layout.as_str())),
-        ("variant", keymap.variant.as_str().into()),
-        ("options", keymap.options.as_str().into()),
-        ("query", text.into()),
-        ("query_struct", query),
-        ("keycodes", Value::List(keys.collect())),
-        ("x11_keycodes", core_keycodes(keymap)),
-        ("mod_meanings", meanings),
-        ("layout_groups", true.into()),
-    ];
-    match dialect {
-        Dialect::G3 => {
-            let named = pairs.map(|(key, value)| (format!("xkbmap_{key}"), value));
-            named.into()
-        }
-        Dialect::G6 => {
-            let mut inner = Value::map();
-            inner.insert("sync", sync);
-            pairs
-                .into_iter()
-                .for_each(|(key, value)| inner.insert(key, value));
-            vec![("keymap".to_owned(), inner)]
-        }
-    }
-}
-
-/// For each keycode the names of its keysyms, in the order of the core protocol: two levels of each of two groups,
-/// then the next two levels of each. A key with one group has it twice.
-fn core_keycodes(keymap: &Keymap) -> Value {
-    const COLUMNS: usize = 8;
-    let mut rows: BTreeMap<u32, [&str; COLUMNS]> = BTreeMap::new();
-    for key in &keymap.keys {
-        let (group @ 0..=1, level @ 0..=3) = (key.group, key.level) else {
-            continue;
-        };
-        let column = (level / 2 * 4 + group * 2 + level % 2) as usize;
-        let row = rows.entry(key.keycode).or_default();
-        if let Some(name) = row.get_mut(column) {
-            *name = &key.name;
-        }
-    }
-    let mut map = Value::map();
-    for (keycode, row) in rows {
-        let row = match row {
-            [a, b, "", "", c, d, "", ""] => [a, b, a, b, c, d, c, d],
-            row => row,
-        };
-        let used = row
-            .iter()
-            .rposition(|name| !name.is_empty())
-            .map_or(0, |last| last + 1);
-        map.insert(
-            keycode,
-            Value::List(row.iter().take(used).map(|name| (*name).into()).collect()),
-        );
-    }
-    map
 }
 
 #[cfg(test)]
@@ -480,7 +384,10 @@ mod tests {
         for dialect in [Dialect::G3, Dialect::G6] {
             let caps = hello(dialect, &options);
             assert!(!caps.is("keyboard") && !caps.is("clipboard"));
-            assert_eq!(caps.texts("encodings"), ["rgb32"]);
+            assert_eq!(caps.texts("encodings.core"), ["rgb32"]);
+            assert_eq!(caps.texts("encodings"), ["rgb32", "rgb"]);
+            let setting = caps.text("encoding.setting").or(caps.text("encoding"));
+            assert_eq!(setting.as_deref(), Some("rgb"));
             assert_eq!(caps.int("encoding.min-quality"), Some(30));
             assert!(!caps.is("encoding.scrolling"));
         }

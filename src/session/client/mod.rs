@@ -9,6 +9,8 @@ mod clipboard;
 mod focus;
 mod hello;
 mod images;
+mod keymap;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod viewer;
@@ -93,8 +95,9 @@ impl Default for ClientOptions {
             ],
             keyboard_sync: true,
             lock: false,
-            min_quality: None,
-            min_speed: None,
+            // xpra's own defaults: text stays legible on slow links
+            min_quality: Some(30),
+            min_speed: Some(30),
             quality: None,
             readonly: false,
             session_name: String::new(),

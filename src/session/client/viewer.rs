@@ -2,13 +2,15 @@
 
 use super::clipboard::ClipboardBridge;
 use super::focus::Focus;
-use super::hello::{REFRESH_RATE, keymap_capabilities};
+use super::hello::REFRESH_RATE;
+use super::keymap::keymap_capabilities;
+use super::shown::Shown;
 use super::{ClientOptions, Departure, ServerFacts, ToSession, ToViewer, ViewerSeat, images, weight};
-use crate::codec::{Dialect, Value};
-use crate::display::{DisplayError, NewWindow, WindowEvent, WindowMetadata, Windows};
+use crate::codec::Dialect;
+use crate::display::{DisplayError, NewWindow, WindowEvent, Windows};
 use crate::packet::{
     ButtonAction, Draw, DrawAck, KeyAction, Packet, PointerState, WindowCreate, WindowIcon, WindowKind,
-    WindowPlace, metadata,
+    WindowPlace,
 };
 use crate::picture::Decoder;
 use crate::session::{Disconnected, now};
@@ -16,8 +18,6 @@ use crate::types::{Point, Rect, Size, WindowId};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Rectangles of one update that are presented one by one; beyond, their union is.
-const MAX_RECTS: usize = 64;
 /// What `damage-sequence` says instead of a time (`session.md` 1.4).
 const SKIPPED: i64 = 0;
 const FAILED: i64 = -1;
@@ -33,22 +33,6 @@ pub struct Viewer {
     shown: BTreeMap<WindowId, Shown>,
     focus: Focus,
     clipboard: ClipboardBridge,
-}
-
-/// One window.
-#[derive(Debug)]
-struct Shown {
-    kind: WindowKind,
-    /// Where our display has it.
-    rect: Rect,
-    /// The machine its program runs on, for the title.
-    machine: String,
-    /// The last resize counter of the server.
-    counter: i64,
-    /// What we told the server last: place and counter. `None` while it is not mapped.
-    told: Option<(Rect, i64)>,
-    /// Painted and not presented yet.
-    painted: Vec<Rect>,
 }
 
 /// What became of a picture.
@@ -209,14 +193,7 @@ impl Viewer {
         if kind == WindowKind::Tray {
             return Ok(());
         }
-        let mut shown = Shown {
-            kind,
-            rect,
-            machine: String::new(),
-            counter: 0,
-            told: None,
-            painted: Vec::new(),
-        };
+        let mut shown = Shown::new(kind, rect);
         let new = NewWindow {
             rect,
             override_redirect: kind == WindowKind::OverrideRedirect,
@@ -486,58 +463,6 @@ impl Viewer {
     }
 }
 
-impl Shown {
-    /// Reads metadata of the wire and gives the title its final form.
-    fn read_metadata(&mut self, id: WindowId, value: &Value, template: &str) -> WindowMetadata {
-        let mut metadata = metadata(value);
-        if let Some(machine) = value.get("client-machine").and_then(Value::as_text) {
-            self.machine = machine.into_owned();
-        }
-        if let Some(title) = &mut metadata.title {
-            *title = expand_title(template, title, &self.machine, id);
-        }
-        metadata
-    }
-
-    fn add(&mut self, rect: Rect) {
-        if rect.is_empty() {
-            return;
-        }
-        if self.painted.len() < MAX_RECTS {
-            self.painted.push(rect);
-        } else if let Some(last) = self.painted.last_mut() {
-            *last = last.union(rect);
-        }
-    }
-}
-
-/// Fills in a title's template. What the peer says goes in last and is not expanded itself.
-fn expand_title(template: &str, title: &str, machine: &str, id: WindowId) -> String {
-    let template = match machine {
-        "" => template.replace(" on @client-machine@", ""),
-        _ => template.to_owned(),
-    };
-    let id = id.to_string();
-    let fields = [
-        ("title@", title),
-        ("client-machine@", machine),
-        ("windowid@", &id),
-    ];
-    let mut expanded = String::with_capacity(template.len() + title.len());
-    let mut rest = template.as_str();
-    while let Some((before, after)) = rest.split_once('@') {
-        expanded.push_str(before);
-        let field = fields
-            .iter()
-            .find_map(|(name, value)| Some((after.strip_prefix(name)?, *value)));
-        let (left, value) = field.unwrap_or((after, "@"));
-        expanded.push_str(value);
-        rest = left;
-    }
-    expanded.push_str(rest);
-    expanded
-}
-
 impl std::fmt::Debug for Viewer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Viewer")
@@ -545,3 +470,6 @@ impl std::fmt::Debug for Viewer {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
