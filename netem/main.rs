@@ -22,6 +22,7 @@ mod peer;
 mod picture;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod process;
+mod readme;
 
 use std::path::Path;
 

@@ -190,10 +190,27 @@ impl Room {
         let program = peer
             .program()
             .with_context(|| format!("{peer:?} is not installed"))?;
+        let beside = program.parent().map(Path::to_owned).unwrap_or_default();
+        self.enclosed(process::command(program), beside, display)
+    }
+
+    /// A shell for `script`, in which `xpra-rs` is the program under test.
+    pub(crate) fn shell(&self, script: &str, display: Option<&Display>) -> Result<Command> {
+        let bin = self.path("bin");
+        if !bin.exists() {
+            let program = Peer::Ours.program().context("xpra-rs is not built")?;
+            fs::create_dir(&bin)?;
+            std::os::unix::fs::symlink(fs::canonicalize(program)?, bin.join("xpra-rs"))?;
+        }
+        let mut command = process::command("sh");
+        command.args(["-ec", script]).current_dir(self.path("home"));
+        self.enclosed(command, bin, display)
+    }
+
+    /// `command` with this place for an environment; programs are looked for in `first` before `PATH`.
+    fn enclosed(&self, mut command: Command, first: PathBuf, display: Option<&Display>) -> Result<Command> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let beside = program.parent().map(Path::to_owned);
-        let path = std::env::join_paths(beside.into_iter().chain(std::env::split_paths(&path)))?;
-        let mut command = process::command(program);
+        let path = std::env::join_paths([first].into_iter().chain(std::env::split_paths(&path)))?;
         command
             .env("PATH", path)
             .env("HOME", self.path("home"))

@@ -1,5 +1,6 @@
 //! Plain values every layer may share. No behaviour beyond arithmetic, no I/O.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 /// A position in pixels.
@@ -431,6 +432,42 @@ impl fmt::Debug for Canvas<'_> {
             self.format.name(),
             self.stride
         )
+    }
+}
+
+/// The newest latency samples, in milliseconds.
+#[derive(Clone, Debug, Default)]
+pub struct Latencies {
+    samples: VecDeque<f64>,
+    smallest: Option<f64>,
+}
+
+impl Latencies {
+    /// How many samples are kept.
+    pub const KEPT: usize = 500;
+
+    /// Adds a sample in milliseconds.
+    pub fn add(&mut self, milliseconds: f64) {
+        if self.samples.len() == Self::KEPT {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(milliseconds);
+        self.smallest = Some(self.smallest.map_or(milliseconds, |v| v.min(milliseconds)));
+    }
+
+    /// The kept samples, oldest first.
+    pub fn samples(&self) -> impl ExactSizeIterator<Item = f64> + '_ {
+        self.samples.iter().copied()
+    }
+
+    /// The newest sample.
+    pub fn last(&self) -> Option<f64> {
+        self.samples.back().copied()
+    }
+
+    /// The smallest ever, also when it is no longer kept.
+    pub const fn smallest(&self) -> Option<f64> {
+        self.smallest
     }
 }
 

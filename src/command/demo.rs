@@ -144,6 +144,8 @@ impl Server {
 struct Seen {
     first: Option<Instant>,
     last: Option<u32>,
+    /// The first frame.
+    oldest: Option<u32>,
     /// Milliseconds from the making of a frame to its presentation, one for each frame seen.
     latencies: Vec<f64>,
 }
@@ -155,6 +157,7 @@ impl Seen {
             return;
         };
         self.last = Some(frame);
+        self.oldest.get_or_insert(frame);
         if let Some(made) = clock.frame_time(frame) {
             self.latencies
                 .push(at.saturating_duration_since(made).as_secs_f64() * 1e3);
@@ -179,7 +182,6 @@ async fn measure(
         })
     };
     let (began, cpu) = (now(), cpu_time());
-    let made_before = server.clock.latest().map_or(0, |(frame, _)| frame);
     let connection = attach(
         &server.address,
         Box::new(windows),
@@ -190,11 +192,7 @@ async fn measure(
         now().saturating_duration_since(began),
         cpu_time().saturating_sub(cpu),
     );
-    let made = server
-        .clock
-        .latest()
-        .map_or(0, |(frame, _)| frame)
-        .saturating_sub(made_before);
+    let latest = server.clock.latest().map(|(frame, _)| frame);
     let mut seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
     seen.latencies.sort_by(f64::total_cmp);
     let first = seen.first.ok_or_else(|| {
@@ -207,7 +205,9 @@ async fn measure(
         name,
         first: first.saturating_duration_since(began),
         shown: seen.latencies.len(),
-        made,
+        made: latest
+            .zip(seen.oldest)
+            .map_or(0, |(latest, oldest)| latest.saturating_sub(oldest) + 1),
         per_second: seen.latencies.len() as f64 / elapsed.as_secs_f64(),
         p50: percentile(&seen.latencies, 50),
         p95: percentile(&seen.latencies, 95),
@@ -265,7 +265,7 @@ async fn show(args: &DemoArgs, display: &str) -> Result<(), Failure> {
         }
     };
     let server = Server::start(args, TransportKind::Tcp, "127.0.0.1:0").await?;
-    tracing::info!("showing the card: close the window to end sooner");
+    eprintln!("showing the card: close the window to end sooner");
     attach(
         &server.address,
         Box::new(windows),

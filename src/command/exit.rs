@@ -213,9 +213,10 @@ impl From<io::Error> for Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        match error.downcast::<io::Error>() {
-            Ok(error) => error.into(),
-            Err(error) => Self::new(ExitCode::Failure, format!("{error:#}")),
+        match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(kind @ io::ErrorKind::BrokenPipe) => io::Error::from(kind).into(),
+            Some(_) => Self::new(ExitCode::IoError, format!("{error:#}")),
+            None => Self::new(ExitCode::Failure, format!("{error:#}")),
         }
     }
 }
@@ -306,5 +307,10 @@ mod tests {
         assert_eq!(Failure::from(broken()), Failure::new(ExitCode::IoError, ""));
         let wrapped = anyhow::Error::from(broken());
         assert_eq!(Failure::from(wrapped), Failure::new(ExitCode::IoError, ""));
+        let told = anyhow::Error::from(io::Error::from(io::ErrorKind::NotFound)).context("cannot open x");
+        assert_eq!(
+            Failure::from(told),
+            Failure::new(ExitCode::IoError, "cannot open x: entity not found")
+        );
     }
 }

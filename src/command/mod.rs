@@ -160,10 +160,16 @@ impl Program {
     }
 
     fn log_to_stderr(&self) {
+        let level = match self.subcommand {
+            _ if self.debug => Level::DEBUG,
+            // each of its sessions would be told in the middle of its table
+            Subcommand::Demo(_) => Level::WARN,
+            _ => Level::INFO,
+        };
         let log = tracing_subscriber::fmt()
             .with_writer(std::io::stderr)
             .with_ansi(std::io::stderr().is_terminal())
-            .with_max_level(if self.debug { Level::DEBUG } else { Level::INFO });
+            .with_max_level(level);
         // a second subscriber is refused: tests share one process
         let _already_set = if self.debug || self.is_session {
             log.with_target(self.debug).try_init()

@@ -5,6 +5,7 @@
 //! on the way, so a client that is slow or whose round trip is unknown is never starved.
 
 use crate::picture::LinkSpeed;
+use crate::types::Latencies;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ pub struct Window {
     /// What to assume about the link before the first acknowledgement.
     assumed: LinkSpeed,
     last_ack: Option<Instant>,
-    latencies: crate::protocol::Latencies,
+    latencies: Latencies,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +70,7 @@ impl Window {
             rate: None,
             assumed,
             last_ack: None,
-            latencies: crate::protocol::Latencies::default(),
+            latencies: Latencies::default(),
         }
     }
 
@@ -175,7 +176,7 @@ impl Window {
     }
 
     /// Latencies of pictures in milliseconds, without decode times.
-    pub const fn latencies(&self) -> &crate::protocol::Latencies {
+    pub const fn latencies(&self) -> &Latencies {
         &self.latencies
     }
 }

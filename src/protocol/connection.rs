@@ -5,6 +5,7 @@ use super::negotiate::{check_version, negotiate, network_capabilities};
 use super::reason;
 use crate::codec::{Coding, DecodeError, Decoder, Dialect, Encoder, Flags, Limits};
 use crate::packet::{Capabilities, Draw, Names, Packet, Side};
+use crate::types::Latencies;
 use bytes::{Bytes, BytesMut};
 use compact_str::CompactString;
 use std::collections::{BTreeMap, VecDeque};
@@ -184,7 +185,7 @@ pub struct Connection {
     closed: Option<CloseReason>,
     reported: bool,
     /// The latency the peer measures itself, from its echoes.
-    peer_latency: super::Latencies,
+    peer_latency: Latencies,
     peer_pings: bool,
     stats: Stats,
 }
@@ -235,7 +236,7 @@ impl Connection {
             out: VecDeque::new(),
             closed: None,
             reported: false,
-            peer_latency: super::Latencies::default(),
+            peer_latency: Latencies::default(),
             peer_pings: false,
             stats: Stats::default(),
         }
@@ -621,7 +622,7 @@ impl Connection {
     }
 
     /// The latency the peer measures, in milliseconds.
-    pub const fn peer_latency(&self) -> &super::Latencies {
+    pub const fn peer_latency(&self) -> &Latencies {
         &self.peer_latency
     }
 

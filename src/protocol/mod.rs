@@ -12,7 +12,7 @@ mod negotiate;
 mod tests;
 
 pub use connection::{CloseReason, Connection, ConnectionConfig, Event, Stats, TimedOut};
-pub use keepalive::{Keepalive, Latencies};
+pub use keepalive::Keepalive;
 pub use negotiate::{NegotiationError, VERSION_G3, VERSION_G6, network_capabilities};
 
 /// Disconnect reasons: constant texts that both ends compare exactly (`endpoints.md` j.4).

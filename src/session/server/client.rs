@@ -18,7 +18,7 @@ use crate::session::mailbox::Outbox;
 use crate::session::painter::Piece;
 use crate::session::screen::{ClientId, ScreenCommand, ScreenMessage};
 use crate::transport::{Link, LinkInfo};
-use crate::types::{Encoding, Point, Rect, Size};
+use crate::types::{Encoding, Latencies, Point, Rect, Size};
 use compact_str::CompactString;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -105,10 +105,10 @@ pub(super) struct Counts {
     pub(super) errors: u64,
     pub(super) frames: BTreeMap<&'static str, (u64, u64)>,
     /// From damage to its capture, from capture to the packet, from damage to acknowledgement: milliseconds.
-    pub(super) wait: crate::protocol::Latencies,
-    pub(super) encode: crate::protocol::Latencies,
-    pub(super) total: crate::protocol::Latencies,
-    pub(super) decode: crate::protocol::Latencies,
+    pub(super) wait: Latencies,
+    pub(super) encode: Latencies,
+    pub(super) total: Latencies,
+    pub(super) decode: Latencies,
     /// When the damage behind a draw came, by sequence.
     pending: BTreeMap<u64, Instant>,
 }

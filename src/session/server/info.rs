@@ -6,10 +6,10 @@ use crate::codec::Value;
 use crate::delivery::Window;
 use crate::packet::Capabilities;
 use crate::picture::Client;
-use crate::protocol::{Connection, Latencies};
+use crate::protocol::Connection;
 use crate::session::screen::ClientId;
 use crate::transport::LinkInfo;
-use crate::types::Size;
+use crate::types::{Latencies, Size};
 use std::time::{Duration, Instant};
 
 /// What one client reported.
