@@ -496,6 +496,11 @@ impl Connection {
         if self.state != State::Established {
             return 0;
         }
+        // a picture may depend on what was said before it: the window's size, for one
+        while let Some(packet) = self.queue.pop_front() {
+            self.encode(packet, true);
+        }
+        self.queued = 0;
         let more = draw.flush > 0;
         self.encode(Packet::Draw(draw), more)
     }
