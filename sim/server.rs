@@ -82,8 +82,7 @@ impl Inside {
 pub(crate) async fn run(serving: Serving, inside: Inside) -> turmoil::Result {
     let card = TestCard::with_clock(SCREEN, serving.fps, 0.3, now);
     inside.0.lock().unwrap().painted = Some((card.clock(), now(), time()));
-    let (outbox, mut worker) = Worker::new(Box::new(card))?;
-    let screen = (outbox, worker.facts());
+    let (screen, mut worker) = Worker::new(Box::new(card))?;
     tokio::task::spawn_local(async move {
         while let Ok(true) = worker.turn(Some(Duration::ZERO)) {
             tokio::time::sleep(TURN).await;

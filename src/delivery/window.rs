@@ -52,8 +52,9 @@ impl Window {
     const MAX: usize = 128 << 20;
     /// Pictures in flight at most, whatever their size.
     const MAX_PICTURES: usize = 256;
-    /// Pictures without acknowledgement after which the oldest counts as lost (`session.md` 1.4).
-    const LOST: Duration = Duration::from_secs(60);
+    /// Time after which a picture without acknowledgement counts as lost: xpra's `timeout-delay`
+    /// (`session.md` 1.7).
+    const LOST: Duration = Duration::from_secs(15);
     /// Half the time a shortest round trip is remembered.
     const BASE_PERIOD: Duration = Duration::from_secs(10);
     /// Pictures smaller than this say nothing about the rate.
@@ -88,6 +89,11 @@ impl Window {
             last.limited = true;
         }
         open
+    }
+
+    /// When the oldest picture without acknowledgement counts as lost.
+    pub fn lost_at(&self) -> Option<Instant> {
+        self.waiting.front().map(|sent| sent.at + Self::LOST)
     }
 
     /// A picture of `bytes` was handed to the connection.

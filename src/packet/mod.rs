@@ -337,9 +337,11 @@ impl Packet {
                 // -1 is all; 6.x and HTML5 say 0
                 let id = u64::try_from(a.int()?).ok().filter(|id| *id > 0).map(WindowId);
                 a.skip();
-                Self::BufferRefresh {
-                    id,
-                    quality: a.int_or(100),
+                let quality = a.int_or(100);
+                // without it the packet only tunes the batching of the servers that have some
+                match a.map_or_empty().get("refresh-now").and_then(Value::as_bool) {
+                    Some(false) => Self::Ignored(name),
+                    _ => Self::BufferRefresh { id, quality },
                 }
             }
             ("button-action", _) => Self::Button(ButtonAction::parse(a)?),

@@ -4,7 +4,7 @@ use super::keepalive::Keepalive;
 use super::negotiate::{check_version, negotiate, network_capabilities};
 use super::reason;
 use crate::codec::{Coding, DecodeError, Decoder, Dialect, Encoder, Flags, Limits};
-use crate::packet::{Capabilities, Draw, Names, Packet, Side};
+use crate::packet::{Capabilities, ClipboardContents, ClipboardToken, Contents, Draw, Names, Packet, Side};
 use crate::types::Latencies;
 use bytes::{Bytes, BytesMut};
 use compact_str::CompactString;
@@ -180,6 +180,8 @@ pub struct Connection {
     refusal: Option<Vec<u8>>,
     /// Packets not encoded yet: everything but pictures.
     queue: VecDeque<Packet>,
+    /// Weight of the queue: what its packets cost in memory, roughly in units of 256 bytes.
+    queued: usize,
     /// Encoded and not yet taken by the stream.
     out: VecDeque<Bytes>,
     closed: Option<CloseReason>,
@@ -193,7 +195,7 @@ pub struct Connection {
 impl Connection {
     /// Encoded control bytes beyond which no more are encoded until the stream takes some.
     const OUT_MARK: usize = 64 << 10;
-    /// Queued packets beyond which the peer is not read: it must take answers before it may ask for more.
+    /// Weight of queued packets beyond which the peer is not read: it must take answers before it may ask for more.
     const QUEUE_MARK: usize = 1024;
     /// Longest plain-text refusal shown.
     const REFUSAL_MAX: usize = 4096;
@@ -213,7 +215,7 @@ impl Connection {
     ) -> Self {
         let mut connection = Self::new(Side::Client, dialect, config, now);
         network_capabilities(&mut hello, dialect);
-        connection.queue.push_back(Packet::Hello(hello));
+        connection.push(Packet::Hello(hello));
         connection
     }
 
@@ -233,6 +235,7 @@ impl Connection {
             login_deadline: Some(now + config.login_timeout),
             refusal: None,
             queue: VecDeque::new(),
+            queued: 0,
             out: VecDeque::new(),
             closed: None,
             reported: false,
@@ -274,7 +277,7 @@ impl Connection {
 
     /// Whether the driver should read: false when over, or while the peer does not take our answers.
     pub fn wants_read(&self) -> bool {
-        !matches!(self.state, State::Closing | State::Closed) && self.queue.len() < Self::QUEUE_MARK
+        !matches!(self.state, State::Closing | State::Closed) && self.queued < Self::QUEUE_MARK
     }
 
     /// The next event, decoding no more than needed for it.
@@ -332,6 +335,8 @@ impl Connection {
                 self.protocol_error("expected a hello packet".into());
                 None
             }
+            // a peer that pings before it has our hello gets no echo that would come first
+            (State::Deciding, Packet::Ping { .. }) => None,
             (_, Packet::Ping { time, source }) => {
                 self.answer_ping(time, source);
                 None
@@ -406,13 +411,16 @@ impl Connection {
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds, saturating")]
         let latency = latency.map_or(-1, |ms| ms as i64);
         let load = [0; 3];
-        // an echo must not wait behind other answers
-        self.queue.push_front(Packet::PingEcho {
+        // an echo must not wait behind other answers, except for our hello: nothing may come before that
+        let first = usize::from(matches!(self.queue.front(), Some(Packet::Hello(_))));
+        let echo = Packet::PingEcho {
             time,
             load,
             latency,
             source,
-        });
+        };
+        self.queued += weight(&echo);
+        self.queue.insert(first, echo);
     }
 
     fn undecodable(&mut self, error: DecodeError) {
@@ -444,7 +452,7 @@ impl Connection {
 
     fn protocol_error(&mut self, what: String) {
         if self.state != State::Hello {
-            self.queue.push_back(Packet::Disconnect {
+            self.push(Packet::Disconnect {
                 reason: reason::PROTOCOL_ERROR.into(),
                 details: vec![what.as_str().into()],
             });
@@ -455,13 +463,13 @@ impl Connection {
     /// Server: the hello is accepted; `hello` is the answer (capabilities of the wire are added).
     pub fn accept(&mut self, mut hello: Capabilities, now: Instant) {
         network_capabilities(&mut hello, self.dialect);
-        self.queue.push_back(Packet::Hello(hello));
+        self.push(Packet::Hello(hello));
         self.establish(now);
     }
 
     /// Server: answers a one-shot request with this packet; the requester closes the connection.
     pub fn answer(&mut self, packet: Packet) {
-        self.queue.push_back(packet);
+        self.push(packet);
         self.state = State::Established;
         self.decoder.set_limits(Limits::after_hello());
     }
@@ -469,13 +477,31 @@ impl Connection {
     /// Queues a packet. Pictures go through [`send_draw`](Self::send_draw).
     pub fn send(&mut self, packet: Packet) {
         if !matches!(self.state, State::Closing | State::Closed) {
-            self.queue.push_back(packet);
+            self.push(packet);
         }
+    }
+
+    fn push(&mut self, packet: Packet) {
+        self.queued += weight(&packet);
+        self.queue.push_back(packet);
+    }
+
+    /// True while the peer is slow to take what was sent: news that can be left out should be.
+    pub fn is_congested(&self) -> bool {
+        self.queued >= Self::QUEUE_MARK / 4
     }
 
     /// Encodes a picture right now; call it only when [`wants_picture`](Self::wants_picture). Returns its bytes
     /// on the wire.
     pub fn send_draw(&mut self, draw: Draw) -> usize {
+        if self.state != State::Established {
+            return 0;
+        }
+        // a picture may depend on what was said before it: the window's size, for one
+        while let Some(packet) = self.queue.pop_front() {
+            self.encode(packet, true);
+        }
+        self.queued = 0;
         let more = draw.flush > 0;
         self.encode(Packet::Draw(draw), more)
     }
@@ -496,7 +522,7 @@ impl Connection {
         } else {
             vec![CompactString::from(details.as_str())]
         };
-        self.queue.push_back(Packet::Disconnect {
+        self.push(Packet::Disconnect {
             reason: reason.into(),
             details: words,
         });
@@ -511,6 +537,7 @@ impl Connection {
             let Some(packet) = self.queue.pop_front() else {
                 break;
             };
+            self.queued = self.queued.saturating_sub(weight(&packet));
             let more = !self.queue.is_empty();
             held += self.encode(packet, more);
         }
@@ -566,7 +593,7 @@ impl Connection {
             }
             State::Established => {
                 if self.keepalive.expired(now) {
-                    self.queue.push_back(Packet::Disconnect {
+                    self.push(Packet::Disconnect {
                         reason: reason::CLIENT_PING_TIMEOUT.into(),
                         details: Vec::new(),
                     });
@@ -585,6 +612,7 @@ impl Connection {
     /// Ends at once: nothing more is sent.
     fn end(&mut self, reason: CloseReason) {
         self.queue.clear();
+        self.queued = 0;
         self.out.clear();
         self.state = State::Closed;
         self.closed.get_or_insert(reason);
@@ -639,6 +667,21 @@ impl Side {
             Self::Client => Self::Server,
             Self::Server => Self::Client,
         }
+    }
+}
+
+/// What a queued packet costs, in units of about 256 bytes.
+fn weight(packet: &Packet) -> usize {
+    match packet {
+        Packet::ClipboardContents(ClipboardContents {
+            contents: Contents::Text(text),
+            ..
+        })
+        | Packet::ClipboardToken(ClipboardToken { text: Some(text), .. }) => 1 + text.len() / 256,
+        Packet::Screenshot { data, .. } => 1 + data.len() / 256,
+        // a tree of values
+        Packet::InfoResponse(_) => 64,
+        _ => 1,
     }
 }
 

@@ -50,11 +50,22 @@ const MAX_SLICES: usize = 16;
 const GOODBYE: Duration = Duration::from_secs(2);
 
 enum Step<M> {
+    /// Decoded packets are waiting.
+    Busy,
     Message(M),
     Read(std::io::Result<usize>),
     Timeout,
     Wrote(std::io::Result<usize>),
     Flushed(std::io::Result<()>),
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy)]
+enum Source {
+    Message,
+    Read,
+    Timer,
+    Write,
 }
 
 /// Runs a connection over a stream until it ends, and says how it ended.
@@ -67,7 +78,8 @@ where
     let mut goodbye = None;
     let mut unflushed = false;
     let mut writable = true;
-    let mut read_first = false;
+    // in turns, so that a peer that never stops sending starves nobody
+    let mut sources = [Source::Read, Source::Write, Source::Message, Source::Timer];
     let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
     let mut slept_until = None;
     loop {
@@ -101,7 +113,8 @@ where
         if ending && goodbye.is_none() {
             goodbye = Some(now() + GOODBYE);
         }
-        let deadline = [connection.deadline(), handler.deadline(), goodbye]
+        let timer = if ending { None } else { handler.deadline() };
+        let deadline = [connection.deadline(), timer, goodbye]
             .into_iter()
             .flatten()
             .min();
@@ -111,38 +124,44 @@ where
                 sleep.as_mut().reset(at.into());
             }
         }
-        read_first = !read_first;
+        sources.rotate_left(1);
         let step = poll_fn(|context| {
-            for reading in [read_first, !read_first] {
-                if reading && connection.wants_read() && handler.accepts() {
-                    let read = pin!(stream.read_buf(connection.read_buf()));
-                    if let Poll::Ready(result) = read.poll(context) {
-                        return Poll::Ready(Step::Read(result));
+            for source in sources {
+                match source {
+                    Source::Message => {
+                        if let Poll::Ready(message) = handler.poll_message(context) {
+                            return Poll::Ready(Step::Message(message));
+                        }
                     }
+                    // what was read is decoded before more is read, or the buffer would grow with the peer's haste
+                    Source::Read if !busy && connection.wants_read() && handler.accepts() => {
+                        let read = pin!(stream.read_buf(connection.read_buf()));
+                        if let Poll::Ready(result) = read.poll(context) {
+                            return Poll::Ready(Step::Read(result));
+                        }
+                    }
+                    Source::Timer if deadline.is_some() => {
+                        if sleep.as_mut().poll(context).is_ready() {
+                            return Poll::Ready(Step::Timeout);
+                        }
+                    }
+                    Source::Write if writable => {
+                        if let Poll::Ready(step) = poll_write(&mut stream, connection, unflushed, context) {
+                            return Poll::Ready(step);
+                        }
+                    }
+                    Source::Read | Source::Timer | Source::Write => {}
                 }
-                if !reading
-                    && writable
-                    && let Poll::Ready(step) = poll_write(&mut stream, connection, unflushed, context)
-                {
-                    return Poll::Ready(step);
-                }
             }
-            if let Poll::Ready(message) = handler.poll_message(context) {
-                return Poll::Ready(Step::Message(message));
-            }
-            if deadline.is_some() && sleep.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Step::Timeout);
-            }
-            // more events are waiting: the stream was asked first, now it is their turn
             if busy {
-                Poll::Ready(Step::Read(Ok(usize::MAX)))
+                Poll::Ready(Step::Busy)
             } else {
                 Poll::Pending
             }
         })
         .await;
         match step {
-            Step::Read(Ok(usize::MAX)) => {}
+            Step::Busy => {}
             Step::Read(Ok(0)) => connection.received_eof(),
             Step::Read(Ok(n)) => connection.received(n),
             Step::Read(Err(error)) => connection.failed(&error),
@@ -167,7 +186,7 @@ where
                     break;
                 }
                 connection.handle_timeout(now);
-                if handler.deadline().is_some_and(|at| now >= at) {
+                if !ending && handler.deadline().is_some_and(|at| now >= at) {
                     handler.timeout(connection, now);
                 }
             }

@@ -37,7 +37,7 @@ pub struct Painter {
     damage: Damage,
     /// When the oldest damage came.
     damaged: Option<Instant>,
-    /// Sent with loss: to be sent again without when the time comes.
+    /// To be sent again without loss when the time comes: what was sent with loss, and what was asked for.
     lossy: Vec<(Rect, Instant)>,
     /// To be sent without loss now.
     lossless: Damage,
@@ -53,7 +53,12 @@ struct Plan {
 }
 
 enum What {
-    Pixels { image: usize, how: How },
+    /// Part of a captured image; `best` when nothing better can be sent later.
+    Pixels {
+        image: usize,
+        how: How,
+        best: bool,
+    },
     Scroll(Coded),
 }
 
@@ -62,6 +67,10 @@ impl Painter {
     const REFRESH_AFTER: Duration = Duration::from_millis(150);
     /// Lossy rectangles remembered one by one.
     const MAX_LOSSY: usize = 16;
+    /// When pixels that could not be captured are tried again.
+    const RETRY_AFTER: Duration = Duration::from_millis(50);
+    /// Rows of a refresh at least, however slow the link.
+    const MIN_ROWS: u64 = 16;
     /// Pixels of one raw piece: large ones are cut into bands so that encoding, sending and painting overlap.
     const BAND: u64 = 160 << 10;
 
@@ -92,10 +101,10 @@ impl Painter {
         self.damaged.get_or_insert(now);
     }
 
-    /// These pixels must be sent again, without loss.
-    pub fn refresh(&mut self, rect: Rect, now: Instant) {
-        self.lossless.add(rect);
-        self.damage(rect, now);
+    /// What the client has of these pixels is unknown: they are sent again at `at`, without loss.
+    pub fn refresh(&mut self, rect: Rect, at: Instant) {
+        self.known.forget(rect);
+        self.note_lossy(rect, at);
     }
 
     /// The screen has another size; the client has nothing of it.
@@ -125,31 +134,42 @@ impl Painter {
         screen: &mut dyn Screen,
         encoder: &mut Encoder,
         link: LinkSpeed,
-        clock: fn() -> Instant,
+        clock: impl Fn() -> Instant,
         mut give: impl FnMut(Piece),
     ) -> Result<bool, DisplayError> {
         let now = clock();
-        self.claim_refreshes(now);
+        self.claim_refreshes(link, now);
         let damaged = self.damaged.take().unwrap_or(now);
         let known = &self.known;
         let rects = self.damage.take(self.size, |rect| known.align(rect));
-        let images = screen.capture(&rects)?;
+        let images = match screen.capture(&rects) {
+            Ok(images) => images,
+            Err(error @ DisplayError::Lost { .. }) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "the screen could not be captured");
+                Vec::new()
+            }
+        };
+        for rect in rects {
+            if !images.iter().any(|(captured, _)| *captured == rect) {
+                self.refresh(rect, now + Self::RETRY_AFTER);
+            }
+        }
         let captured = clock();
         let plans = self.plan(&images, link);
         let count = plans.len();
         for (i, plan) in plans.into_iter().enumerate() {
             let coded = match plan.what {
                 What::Scroll(coded) => coded,
-                What::Pixels { image, how } => {
+                What::Pixels { image, how, best } => {
                     let part = images
                         .get(image)
                         .and_then(|(area, image)| image.crop(relative(plan.rect, *area)));
-                    encode(encoder, part, &how)
+                    let coded = part.and_then(|part| encode(encoder, part, &how));
+                    self.note(plan.rect, coded.as_ref(), best, clock());
+                    coded.unwrap_or_else(void)
                 }
             };
-            if coded.quality.is_some_and(|q| q < 100) {
-                self.note_lossy(plan.rect, clock());
-            }
             give(Piece {
                 rect: plan.rect,
                 coded,
@@ -164,16 +184,47 @@ impl Painter {
         Ok(count > 0)
     }
 
-    /// Turns lossy rectangles whose time has come into damage to be sent without loss.
-    fn claim_refreshes(&mut self, now: Instant) {
-        let (due, later) = self.lossy.drain(..).partition::<Vec<_>, _>(|(_, at)| now >= *at);
-        self.lossy = later;
-        for (rect, _) in due {
-            self.lossless.add(rect);
-            self.damage.add(rect);
+    /// Turns lossy rectangles whose time has come into damage to be sent without loss, but only as much as leaves
+    /// the link free for what happens next; the rest stays due.
+    fn claim_refreshes(&mut self, link: LinkSpeed, now: Instant) {
+        // pictures take some two bytes a pixel: what the link carries in 50 ms
+        let mut budget = link.0 / 40;
+        for (rect, at) in std::mem::take(&mut self.lossy) {
+            if now < at {
+                self.lossy.push((rect, at));
+                continue;
+            }
+            let rows = (budget / u64::from(rect.w.max(1))).max(if budget > 0 { Self::MIN_ROWS } else { 0 });
+            let rows = u32::try_from(rows).unwrap_or(u32::MAX).min(rect.h);
+            let part = Rect { h: rows, ..rect };
+            budget = budget.saturating_sub(part.area());
+            if rows > 0 {
+                self.lossless.add(part);
+                self.damage.add(part);
+            }
+            if rows < rect.h {
+                let rest = Rect {
+                    y: rect.y.saturating_add_unsigned(rows),
+                    h: rect.h - rows,
+                    ..rect
+                };
+                self.lossy.push((rest, at));
+            }
         }
         for rect in self.lossless.rects() {
             self.known.forget(*rect);
+        }
+    }
+
+    /// Remembers what a piece means for later ones.
+    fn note(&mut self, rect: Rect, coded: Option<&Coded>, best: bool, now: Instant) {
+        match coded {
+            Some(coded) if best || coded.quality.is_none_or(|q| q >= 100) => {
+                self.lossy.retain(|(old, _)| !rect.contains(*old));
+            }
+            Some(_) => self.note_lossy(rect, now + Self::REFRESH_AFTER),
+            // whatever the client has there, it is not this
+            None => self.known.forget(rect),
         }
     }
 
@@ -232,8 +283,7 @@ impl Painter {
         plans
     }
 
-    fn note_lossy(&mut self, rect: Rect, now: Instant) {
-        let at = now + Self::REFRESH_AFTER;
+    fn note_lossy(&mut self, rect: Rect, at: Instant) {
         let mut rect = rect;
         self.lossy.retain(|(old, _)| {
             let joins = old.intersect(rect).is_some();
@@ -257,8 +307,8 @@ fn plan_pixels(
     (rect, content): (Rect, Content),
     image: usize,
 ) {
-    let must = lossless.touches(rect) && !takes.lossless_only;
-    let how = if must {
+    let best = takes.lossless_only || lossless.touches(rect);
+    let how = if best && !takes.lossless_only {
         choose(
             content,
             rect.size(),
@@ -290,22 +340,19 @@ fn plan_pixels(
         };
         plans.push(Plan {
             rect: band,
-            what: What::Pixels { image, how },
+            what: What::Pixels { image, how, best },
         });
         y += height;
     }
 }
 
-fn encode(encoder: &mut Encoder, image: Option<Image<'_>>, how: &How) -> Coded {
-    let coded = image.map(|image| encoder.encode(image, how));
-    match coded {
-        Some(Ok(coded)) => coded,
-        Some(Err(error)) => {
-            tracing::error!(%error, encoding = %how.encoding, "a region could not be encoded");
-            void()
-        }
-        None => void(),
-    }
+fn encode(encoder: &mut Encoder, image: Image<'_>, how: &How) -> Option<Coded> {
+    let coded = encoder.encode(image, how);
+    coded
+        .inspect_err(
+            |error| tracing::error!(%error, encoding = %how.encoding, "a region could not be encoded"),
+        )
+        .ok()
 }
 
 /// Keeps an update's count of pieces right when one of them could not be made.

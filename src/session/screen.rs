@@ -9,10 +9,10 @@ use super::mailbox::{Mailbox, Outbox, mailbox};
 use super::painter::{Painter, Piece};
 use crate::display::{ClipboardEvent, Cursor, DisplayError, Input, Keymap, Screen, ScreenEvent, Selection};
 use crate::picture::{self, LinkSpeed};
-use crate::types::{Point, Rect, Size};
+use crate::types::{Point, Size};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Names a client of the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,13 +41,15 @@ pub enum ScreenCommand {
         /// What its link carries.
         link: LinkSpeed,
     },
-    /// Send these pixels again, losslessly (`None`: all of them).
+    /// What a client has is unknown: send everything again, losslessly.
     Refresh {
         /// Which client.
         client: ClientId,
-        /// Which pixels.
-        rect: Option<Rect>,
+        /// How long to wait before.
+        after: Duration,
     },
+    /// Answer with [`ScreenMessage::Reached`] once everything before is done.
+    Reach(mpsc::UnboundedSender<ScreenMessage>),
     /// The client changed what it wants.
     Takes {
         /// Which client.
@@ -95,27 +97,43 @@ pub enum ScreenMessage {
     },
     /// Something about the clipboard.
     Clipboard(ClipboardEvent),
-    /// The display is gone.
-    Lost(DisplayError),
+    /// A [`ScreenCommand::Reach`] was reached.
+    Reached,
 }
 
-/// Facts about the screen, for the hello.
+/// Facts about the screen.
 #[derive(Clone, Debug)]
 pub struct ScreenFacts {
     /// The display's name.
     pub name: String,
-    /// Size at the start.
-    pub size: Size,
+    size: watch::Receiver<Size>,
+}
+
+impl ScreenFacts {
+    /// Its present size.
+    pub fn size(&self) -> Size {
+        *self.size.borrow()
+    }
+}
+
+/// A running screen thread.
+#[derive(Debug)]
+pub struct Started {
+    /// Its inbox.
+    pub outbox: Outbox<ScreenCommand>,
+    /// What it is about.
+    pub facts: ScreenFacts,
+    /// Resolves when the display is lost.
+    pub lost: oneshot::Receiver<DisplayError>,
 }
 
 /// Starts the thread. It ends when every outbox is gone or the display is lost.
-pub fn start(screen: Box<dyn Screen>) -> std::io::Result<(Outbox<ScreenCommand>, ScreenFacts)> {
-    let (outbox, worker) = Worker::new(screen)?;
-    let facts = worker.facts();
+pub fn start(screen: Box<dyn Screen>) -> std::io::Result<Started> {
+    let (started, worker) = Worker::new(screen)?;
     std::thread::Builder::new()
         .name("screen".into())
         .spawn(move || worker.run())?;
-    Ok((outbox, facts))
+    Ok(started)
 }
 
 struct Client {
@@ -129,6 +147,10 @@ struct Client {
 pub struct Worker {
     screen: Box<dyn Screen>,
     mailbox: Mailbox<ScreenCommand>,
+    /// As the clients know it.
+    size: watch::Sender<Size>,
+    /// Told once, when the display is lost.
+    lost: Option<oneshot::Sender<DisplayError>>,
     clients: BTreeMap<ClientId, Client>,
     events: Vec<ScreenEvent>,
     encoder: picture::Encoder,
@@ -140,12 +162,20 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker for that screen, and the way to tell it what to do.
-    pub fn new(screen: Box<dyn Screen>) -> std::io::Result<(Outbox<ScreenCommand>, Self)> {
+    /// A worker for that screen, and how to reach it.
+    pub fn new(screen: Box<dyn Screen>) -> std::io::Result<(Started, Self)> {
         let (outbox, mailbox) = mailbox()?;
+        let (size, watched) = watch::channel(screen.size());
+        let (report, lost) = oneshot::channel();
+        let facts = ScreenFacts {
+            name: screen.name(),
+            size: watched,
+        };
         let worker = Self {
             screen,
             mailbox,
+            size,
+            lost: Some(report),
             clients: BTreeMap::new(),
             events: Vec::new(),
             encoder: picture::Encoder::new(),
@@ -153,21 +183,15 @@ impl Worker {
             driver: None,
             claimed: BTreeMap::new(),
         };
-        Ok((outbox, worker))
-    }
-
-    /// Facts about the screen as it is now.
-    pub fn facts(&self) -> ScreenFacts {
-        ScreenFacts {
-            name: self.screen.name(),
-            size: self.screen.size(),
-        }
+        Ok((Started { outbox, facts, lost }, worker))
     }
 
     fn run(mut self) {
         if let Err(error) = self.work() {
             tracing::error!(%error, "the shared display failed");
-            self.tell(&ScreenMessage::Lost(error));
+            if let Some(lost) = self.lost.take() {
+                let _ended = lost.send(error);
+            }
         }
     }
 
@@ -211,7 +235,10 @@ impl Worker {
                 .clients
                 .values_mut()
                 .for_each(|c| c.painter.damage(rect, now)),
+            // a display reports also what we asked for ourselves
+            ScreenEvent::Resized(size) if size == *self.size.borrow() => {}
             ScreenEvent::Resized(size) => {
+                self.size.send_replace(size);
                 self.clients
                     .values_mut()
                     .for_each(|c| c.painter.resize(size, now));
@@ -235,10 +262,16 @@ impl Worker {
     }
 
     /// Sends a clipboard event to the client it concerns, and news of ownership to all.
-    fn clipboard(&self, event: ClipboardEvent) {
+    fn clipboard(&mut self, event: ClipboardEvent) {
         let (client, event) = match event {
             ClipboardEvent::Owned(_) => return self.tell(&ScreenMessage::Clipboard(event)),
-            ClipboardEvent::Wanted { selection, .. } => (self.claimed.get(&selection).copied(), event),
+            ClipboardEvent::Wanted { request, selection } => {
+                let owner = self.claimed.get(&selection).copied();
+                if owner.is_none_or(|id| !self.clients.contains_key(&id)) {
+                    return self.screen.give(request, None);
+                }
+                (owner, event)
+            }
             ClipboardEvent::Text {
                 request,
                 selection,
@@ -284,8 +317,11 @@ impl Worker {
                 scroll,
                 sink,
             } => {
-                let mut painter = Painter::new(self.screen.size(), takes, scroll);
-                painter.damage(self.screen.size().rect(), now);
+                let size = self.screen.size();
+                let mut painter = Painter::new(size, takes, scroll);
+                painter.damage(size.rect(), now);
+                // it may have changed since the client was told
+                let _gone = sink.send(ScreenMessage::Resized(size));
                 if let Ok(cursor) = self.screen.cursor() {
                     let _gone = sink.send(ScreenMessage::Cursor(cursor));
                 }
@@ -312,17 +348,22 @@ impl Worker {
                     client.wants = Some(link);
                 }
             }
-            ScreenCommand::Refresh { client, rect } => {
+            ScreenCommand::Refresh { client, after } => {
                 let all = self.screen.size().rect();
                 if let Some(client) = self.clients.get_mut(&client) {
-                    client.painter.refresh(rect.unwrap_or(all), now);
+                    client.painter.refresh(all, now + after);
                 }
+            }
+            ScreenCommand::Reach(sink) => {
+                let _gone = sink.send(ScreenMessage::Reached);
             }
             ScreenCommand::Takes { client, takes } => {
                 if let Some(client) = self.clients.get_mut(&client) {
                     client.painter.set_takes(takes);
                 }
             }
+            // who does not type or point holds nothing down
+            ScreenCommand::Input(client, Input::ReleaseAll) if self.driver != Some(client) => {}
             ScreenCommand::Input(client, input) => {
                 self.drive(client)?;
                 soft(self.screen.input(&input))?;
@@ -334,10 +375,8 @@ impl Worker {
                 }
             }
             ScreenCommand::Resize(size) => {
-                let before = self.screen.size();
-                let after = soft(self.screen.resize(size))?.unwrap_or(before);
-                if after != before {
-                    self.event(ScreenEvent::Resized(after), now);
+                if let Some(size) = soft(self.screen.resize(size))? {
+                    self.event(ScreenEvent::Resized(size), now);
                 }
             }
             ScreenCommand::Screenshot(reply) => {

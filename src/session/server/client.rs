@@ -1,26 +1,25 @@
 //! One connection of the server: login and requests, then the session of a client.
 
+use super::clipboard::Clipboard;
+use super::counts::Counts;
 use super::hello::{self, SCREEN_WINDOW};
 use super::info::ClientFacts;
+use super::line::Line;
+use super::request::request_of;
+use super::session::Session;
 use super::sharing::Newcomer;
 use super::{Facts, HubMessage, HubRequest, Setting};
 use crate::codec::{Dialect, Value};
 use crate::delivery::Window;
-use crate::display::{ClipboardEvent, Cursor, Input, Selection};
-use crate::packet::{
-    Capabilities, ClipboardContents, ClipboardRequest, ClipboardToken, Contents, Draw, DrawAck, KeyAction,
-    Packet, PointerState,
-};
-use crate::picture::{Client, LinkSpeed};
+use crate::display::Input;
+use crate::packet::{Capabilities, Packet};
+use crate::picture::LinkSpeed;
 use crate::protocol::{CloseReason, Connection, Event, reason};
 use crate::session::driver::{Handler, drive};
 use crate::session::mailbox::Outbox;
-use crate::session::painter::Piece;
 use crate::session::screen::{ClientId, ScreenCommand, ScreenMessage};
 use crate::transport::{Link, LinkInfo};
-use crate::types::{Encoding, Latencies, Point, Rect, Size};
 use compact_str::CompactString;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -50,7 +49,7 @@ pub(super) enum Message {
     Counted(usize),
 }
 
-enum Stage {
+pub(super) enum Stage {
     /// No hello yet.
     Stranger,
     /// A request that is being answered.
@@ -61,99 +60,36 @@ enum Stage {
     Client(Box<Session>),
 }
 
-struct Applicant {
+pub(super) struct Applicant {
     caps: Capabilities,
     pictures: Option<hello::Pictures>,
 }
 
-/// A client that is in.
-struct Session {
-    caps: Capabilities,
-    takes: Option<Client>,
-    scroll: bool,
-    /// As the hello said, to come back to after `encoding auto`.
-    listed: Vec<Encoding>,
-    screen_size: Size,
-    /// Where the client shows the window, `None` while it does not.
-    mapped: Option<Rect>,
-    attached: bool,
-    /// The screen thread was asked for a picture and has not answered.
-    wanting: bool,
-    suspended: bool,
-    window: Window,
-    sequence: u64,
-    cursor: Option<Cursor>,
-    pointer: Option<Point>,
-    /// What the client itself said last: it need not hear it again.
-    pointed: Option<Point>,
-    cursors: bool,
-    bell: bool,
-    clipboard: Option<Clipboard>,
-    last_input: Instant,
-    bandwidth_limit: u64,
-    /// Bytes of pictures sent in the present second, for the limit.
-    budget: (Instant, u64),
-    counts: Counts,
-}
-
-/// Statistics of pictures.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) draws: u64,
-    pub(super) pixels: u64,
-    pub(super) bytes: u64,
-    pub(super) errors: u64,
-    pub(super) frames: BTreeMap<&'static str, (u64, u64)>,
-    /// From damage to its capture, from capture to the packet, from damage to acknowledgement: milliseconds.
-    pub(super) wait: Latencies,
-    pub(super) encode: Latencies,
-    pub(super) total: Latencies,
-    pub(super) decode: Latencies,
-    /// When the damage behind a draw came, by sequence.
-    pending: BTreeMap<u64, Instant>,
-}
-
-#[derive(Default)]
-struct Clipboard {
-    greedy: bool,
-    /// Text that came with the client's token.
-    eager: BTreeMap<Selection, String>,
-    next: u32,
-    /// Requests sent to the client: our number, and the local request waiting for it.
-    asked: BTreeMap<u64, u64>,
-    /// Reads of the local selection: our number, and the client's request or `None` for a greedy token.
-    reading: BTreeMap<u32, Option<u64>>,
-}
-
-impl Clipboard {
-    /// Requests of each kind that may be open; older ones are forgotten.
-    const MAX_OPEN: usize = 32;
-}
-
 /// The server's end of one connection.
 pub(super) struct ServerSession {
-    id: ClientId,
+    pub(super) id: ClientId,
     began: Instant,
-    facts: Arc<Facts>,
+    pub(super) facts: Arc<Facts>,
     link: LinkInfo,
-    hub: mpsc::UnboundedSender<HubRequest>,
-    screen: Outbox<ScreenCommand>,
+    pub(super) hub: mpsc::UnboundedSender<HubRequest>,
     hub_inbox: mpsc::UnboundedReceiver<HubMessage>,
     hub_sender: mpsc::UnboundedSender<HubMessage>,
+    /// Requests that the hub has not done yet.
+    hub_marks: usize,
+    pub(super) screen: Line,
     screen_inbox: mpsc::UnboundedReceiver<ScreenMessage>,
-    screen_sender: mpsc::UnboundedSender<ScreenMessage>,
     /// The answer to a request that somebody else works on.
-    answer: Option<oneshot::Receiver<Packet>>,
-    count: Option<oneshot::Receiver<usize>>,
-    stage: Stage,
-    /// When a connection that got its answer, or was told to leave, is cut.
-    cut: Option<Instant>,
-    session_name: String,
+    pub(super) answer: Option<oneshot::Receiver<Packet>>,
+    pub(super) count: Option<oneshot::Receiver<usize>>,
+    pub(super) stage: Stage,
+    /// When a connection that got its answer is cut.
+    pub(super) cut: Option<Instant>,
+    pub(super) session_name: String,
     info_pending: bool,
 }
 
-/// How long a requester may keep the connection after its answer (`session.md` e).
-const AFTER_ANSWER: Duration = Duration::from_secs(5);
+/// Requests of one client that may wait for the hub.
+const MAX_HUB_MARKS: usize = 4;
 
 impl ServerSession {
     pub(super) fn new(
@@ -173,11 +109,11 @@ impl ServerSession {
             facts,
             link,
             hub,
-            screen,
             hub_inbox,
             hub_sender,
+            hub_marks: 0,
+            screen: Line::new(id, screen, screen_sender),
             screen_inbox,
-            screen_sender,
             answer: None,
             count: None,
             stage: Stage::Stranger,
@@ -185,6 +121,12 @@ impl ServerSession {
             session_name,
             info_pending: false,
         }
+    }
+
+    /// When the client has been idle for too long.
+    fn idle_at(&self, session: &Session) -> Option<Instant> {
+        let idle = self.facts.config.idle_timeout;
+        (!idle.is_zero() && session.takes.is_some()).then(|| session.last_input + idle)
     }
 
     fn is_client(&self) -> bool {
@@ -204,105 +146,6 @@ impl ServerSession {
         }
     }
 
-    /// One-shot requests (`wire.md` 5.3, `session.md` e).
-    fn request(&mut self, connection: &mut Connection, request: &str, caps: &Capabilities, now: Instant) {
-        self.stage = Stage::Request;
-        self.cut = Some(now + AFTER_ANSWER);
-        let dialect = connection.dialect();
-        match request {
-            "version" => answer_hello(connection, Capabilities::default()),
-            "connect_test" => {
-                let mut answer = Capabilities::default();
-                answer.set(
-                    "connect_test_response",
-                    caps.get("connect_test_request").cloned().unwrap_or_default(),
-                );
-                answer_hello(connection, answer);
-            }
-            "id" => connection.answer(Packet::Hello(hello::id(&self.facts, &self.session_name))),
-            "info" => {
-                let nested = dialect == Dialect::G6 || caps.is("info-namespace");
-                let (sender, receiver) = oneshot::channel();
-                self.answer = Some(self.ask_hub(HubRequest::Info(sender), receiver, move |info| {
-                    Packet::Hello(Capabilities::from_value(if nested {
-                        info
-                    } else {
-                        super::info::flatten(&info)
-                    }))
-                }));
-            }
-            "screenshot" => {
-                let (sender, receiver) = oneshot::channel();
-                self.screen.send(ScreenCommand::Screenshot(sender));
-                self.answer = Some(map(receiver, |shot| match shot {
-                    Ok((size, data)) => Packet::Screenshot {
-                        size,
-                        encoding: "png".into(),
-                        rowstride: 0,
-                        data,
-                    },
-                    Err(error) => Packet::Disconnect {
-                        reason: reason::SERVER_ERROR.into(),
-                        details: vec![error.into()],
-                    },
-                }));
-            }
-            "command" => {
-                let words = caps
-                    .get("command_request")
-                    .and_then(Value::as_list)
-                    .unwrap_or_default();
-                let words = words
-                    .iter()
-                    .take(64)
-                    .filter_map(|v| v.as_text().map(CompactString::from))
-                    .collect();
-                let (sender, receiver) = oneshot::channel();
-                self.answer = Some(self.ask_hub(
-                    HubRequest::Control(words, sender),
-                    receiver,
-                    move |(code, text)| {
-                        let mut answer = Capabilities::default();
-                        answer.set("command_response", vec![Value::from(code), text.into()]);
-                        Packet::Hello(answer)
-                    },
-                ));
-            }
-            "detach" => {
-                let (sender, receiver) = oneshot::channel();
-                let _ended = self.hub.send(HubRequest::Detach(self.id, sender));
-                self.count = Some(receiver);
-            }
-            "stop" | "exit" => {
-                let exit = request == "exit";
-                answer_hello(connection, Capabilities::default());
-                connection.close(
-                    if exit {
-                        reason::SERVER_EXIT
-                    } else {
-                        reason::SERVER_SHUTDOWN
-                    },
-                    "",
-                );
-                self.end_server(exit);
-            }
-            _ => connection.close(
-                reason::PERMISSION_ERROR,
-                format!("request {request:?} is not supported here"),
-            ),
-        }
-    }
-
-    fn ask_hub<T: Send + 'static>(
-        &self,
-        request: HubRequest,
-        receiver: oneshot::Receiver<T>,
-        packet: impl FnOnce(T) -> Packet + Send + 'static,
-    ) -> oneshot::Receiver<Packet> {
-        let _ended = self.hub.send(request);
-        map(receiver, packet)
-    }
-
     fn apply(&mut self, connection: &mut Connection, caps: Capabilities) {
         let windows = caps
             .bool("windows")
@@ -319,6 +162,7 @@ impl ServerSession {
         }
         let newcomer = Newcomer {
             uuid: caps.text("uuid").unwrap_or_default().into_owned(),
+            ui,
             share: caps.is("share"),
             lock: caps.is("lock"),
             steal: caps.bool("steal").unwrap_or(true),
@@ -333,13 +177,17 @@ impl ServerSession {
         let _ended = self.hub.send(login);
     }
 
-    fn welcome(&mut self, connection: &mut Connection, now: Instant) {
+    fn welcome(&mut self, connection: &mut Connection, name: String, now: Instant) {
+        self.session_name = name;
         let Stage::Applicant(applicant) = std::mem::replace(&mut self.stage, Stage::Request) else {
             return;
         };
         let Applicant { caps, pictures } = *applicant;
-        let size = self.facts.screen.size;
-        connection.accept(hello::server_hello(&self.facts, size, now), now);
+        let size = self.facts.screen.size();
+        connection.accept(
+            hello::server_hello(&self.facts, &self.session_name, size, now),
+            now,
+        );
         let kind = caps
             .text("client_type")
             .or_else(|| caps.text("client-type"))
@@ -353,14 +201,8 @@ impl ServerSession {
             LinkSpeed::mbit(100)
         };
         let allowed = config.clipboard && !config.readonly;
-        let clipboard = (allowed && caps.is("clipboard")).then(|| Clipboard {
-            greedy: caps.is("clipboard.greedy"),
-            ..Clipboard::default()
-        });
-        let limit = caps
-            .int("bandwidth-limit")
-            .and_then(|v| u64::try_from(v).ok())
-            .unwrap_or(0);
+        let clipboard = (allowed && caps.is("clipboard")).then(|| Clipboard::new(&caps));
+        let limit = config.limit(caps.int("bandwidth-limit").unwrap_or(0));
         let session = Session {
             takes: pictures.as_ref().map(|p| p.takes.clone()),
             scroll: pictures.as_ref().is_some_and(|p| p.scroll),
@@ -381,6 +223,10 @@ impl ServerSession {
             last_input: now,
             bandwidth_limit: limit,
             budget: (now, 0),
+            paused: None,
+            retry: None,
+            sending: None,
+            wheel: [0; 4],
             counts: Counts::default(),
             caps,
         };
@@ -408,37 +254,35 @@ impl ServerSession {
         let Stage::Client(session) = &mut self.stage else {
             return;
         };
-        let (id, screen) = (self.id, &self.screen);
+        let (id, screen) = (self.id, &mut self.screen);
         match packet {
             Packet::MapWindow(place) if place.id == SCREEN_WINDOW.0 => {
                 session.mapped = Some(place.rect);
-                session.attach(id, screen, &self.screen_sender);
+                session.attach(screen);
             }
             Packet::UnmapWindow(SCREEN_WINDOW) => session.mapped = None,
             Packet::ConfigureWindow(place) if place.id == SCREEN_WINDOW.0 && !place.skip_geometry => {
                 session.mapped = session.mapped.map(|_| place.rect);
             }
             Packet::CloseWindow(SCREEN_WINDOW) => connection.close(reason::CLIENT_REQUEST, "window closed"),
-            Packet::DrawAck(ack) => session.acknowledged(&ack, id, screen, connection.dialect(), now),
-            Packet::BufferRefresh { .. } => {
-                screen.send(ScreenCommand::Refresh {
-                    client: id,
-                    rect: None,
-                });
-            }
+            Packet::DrawAck(ack) => session.acknowledged(&ack, screen, connection.dialect(), now),
+            Packet::BufferRefresh {
+                id: None | Some(SCREEN_WINDOW),
+                ..
+            } => refresh(screen),
             Packet::Suspend(on) => {
                 session.suspended = on;
                 if !on {
-                    screen.send(ScreenCommand::Refresh {
-                        client: id,
-                        rect: None,
-                    });
+                    refresh(screen);
                 }
             }
-            Packet::Focus(None) if !readonly => {
-                screen.send(ScreenCommand::Input(id, Input::ReleaseAll));
+            Packet::Focus(window) if !readonly => {
+                session.last_input = now;
+                if window.is_none() {
+                    screen.send(ScreenCommand::Input(id, Input::ReleaseAll));
+                }
             }
-            Packet::Key(key) if !readonly => session.key(id, screen, key, now),
+            Packet::Key(key) if !readonly => session.key(screen, key, now),
             Packet::Button(b) if !readonly => {
                 session.last_input = now;
                 let position = session.place(&b.pointer);
@@ -454,14 +298,14 @@ impl ServerSession {
             Packet::Pointer(pointer) if !readonly => {
                 session.last_input = now;
                 let position = session.place(&pointer);
-                session.pointed = Some(position);
+                session.pointed = Some(now);
                 let modifiers = pointer.modifiers;
                 screen.send(ScreenCommand::Input(id, Input::Motion { position, modifiers }));
             }
             Packet::Wheel(wheel) if !readonly => {
                 let (position, modifiers) = (session.place(&wheel.pointer), wheel.pointer.modifiers);
-                // whole steps only; the rest of a step is not kept
-                for _ in 0..(wheel.distance.unsigned_abs() / 1000).clamp(1, 10) {
+                session.last_input = now;
+                for _ in 0..session.wheel_steps(wheel.button, wheel.distance) {
                     for pressed in [true, false] {
                         let button = wheel.button;
                         let input = Input::Button {
@@ -482,18 +326,19 @@ impl ServerSession {
             Packet::DesktopSize(size) if self.facts.config.resize_display && !size.is_empty() => {
                 screen.send(ScreenCommand::Resize(size));
             }
-            Packet::Quality(name, value) => session.quality(name, value, id, screen),
-            Packet::EncodingChoice(name) => session.choose_encoding(&name, id, screen),
-            Packet::BandwidthLimit(bits) => session.bandwidth_limit = u64::try_from(bits).unwrap_or(0),
-            Packet::Switch("set-cursors", on) => session.cursors = on,
-            Packet::Switch("set-bell", on) => session.bell = on,
-            Packet::Switch("set-clipboard-enabled", false) => session.clipboard = None,
-            Packet::SharingToggle(on) => {
-                let _ended = self.hub.send(HubRequest::Sharing(id, on));
+            Packet::Quality(name, value) => session.quality(name, value, screen),
+            Packet::EncodingChoice(name) => session.choose_encoding(&name, screen),
+            Packet::BandwidthLimit(bits) => session.limit(self.facts.config.limit(bits)),
+            Packet::Switch("set-cursors", on) => session.cursors = on && self.facts.config.cursors,
+            Packet::Switch("set-bell", on) => session.bell = on && self.facts.config.bell,
+            Packet::Switch("set-clipboard-enabled", on) => {
+                let allowed = self.facts.config.clipboard && !readonly && session.caps.is("clipboard");
+                let kept = session.clipboard.take();
+                let fresh = || kept.unwrap_or_else(|| Clipboard::new(&session.caps));
+                session.clipboard = (on && allowed).then(fresh);
             }
-            Packet::LockToggle(on) => {
-                let _ended = self.hub.send(HubRequest::Lock(id, on));
-            }
+            Packet::SharingToggle(on) => self.ask_hub_in_turn(HubRequest::Sharing(id, on)),
+            Packet::LockToggle(on) => self.ask_hub_in_turn(HubRequest::Lock(id, on)),
             Packet::InfoRequest { .. } if !self.info_pending => {
                 self.info_pending = true;
                 let (sender, receiver) = oneshot::channel();
@@ -505,24 +350,31 @@ impl ServerSession {
                     .take(64)
                     .filter_map(|v| v.as_text().map(CompactString::from))
                     .collect();
-                let (sender, _) = oneshot::channel();
-                let _ended = self.hub.send(HubRequest::Control(words, sender));
+                let (sender, _unread) = oneshot::channel();
+                self.ask_hub_in_turn(HubRequest::Control(words, sender));
             }
-            Packet::ClipboardToken(token) => session.token(token, id, screen),
-            Packet::ClipboardRequest(request) => session.clipboard_request(request, id, screen, connection),
+            Packet::ClipboardToken(token) => session.token(token, screen),
+            Packet::ClipboardRequest(request) => session.clipboard_request(request, screen, connection),
             Packet::ClipboardContents(contents) => session.clipboard_contents(contents, screen),
             Packet::Unknown(name) => tracing::debug!(client = id.0, %name, "unknown packet"),
             _ => {}
         }
     }
 
-    fn end_server(&self, exit: bool) {
+    /// Asks the hub for something that has no answer; the client is not heard while too much is undone.
+    fn ask_hub_in_turn(&mut self, request: HubRequest) {
+        let _ended = self.hub.send(request);
+        let _ended = self.hub.send(HubRequest::Reach(self.hub_sender.clone()));
+        self.hub_marks += 1;
+    }
+
+    pub(super) fn end_server(&self, exit: bool) {
         let _ended = self.hub.send(HubRequest::End { exit });
     }
 
     fn screen_message(&mut self, connection: &mut Connection, message: ScreenMessage, now: Instant) {
-        if let ScreenMessage::Lost(error) = message {
-            let _ended = self.hub.send(HubRequest::DisplayLost(error.to_string()));
+        if matches!(message, ScreenMessage::Reached) {
+            self.screen.reached();
             return;
         }
         let Stage::Client(session) = &mut self.stage else {
@@ -532,22 +384,22 @@ impl ServerSession {
             ScreenMessage::Piece(piece) => session.piece(connection, piece, now),
             ScreenMessage::Nothing => session.wanting = false,
             ScreenMessage::Cursor(cursor) => session.cursor = session.cursors.then_some(cursor),
-            ScreenMessage::Pointer(point) => session.pointer = Some(point),
+            ScreenMessage::Pointer(point) => session.pointer_at(point, now),
             ScreenMessage::Resized(size) => session.resized(connection, size),
             ScreenMessage::Bell {
                 percent,
                 pitch,
                 duration,
-            } if session.bell => connection.send(Packet::Bell {
+            } if session.bell && !connection.is_congested() => connection.send(Packet::Bell {
                 id: SCREEN_WINDOW.0,
                 percent: percent.into(),
                 pitch: pitch.into(),
                 duration: duration.into(),
             }),
             ScreenMessage::Clipboard(event) => {
-                session.clipboard_event(event, self.id, &self.screen, connection)
+                session.clipboard_event(event, &mut self.screen, connection);
             }
-            ScreenMessage::Bell { .. } | ScreenMessage::Lost(_) => {}
+            ScreenMessage::Bell { .. } | ScreenMessage::Reached => {}
         }
         // small news goes out at once unless much else is waiting, when only the newest counts
         if connection.wants_picture() {
@@ -557,7 +409,8 @@ impl ServerSession {
 
     fn hub_message(&mut self, connection: &mut Connection, message: HubMessage, now: Instant) {
         match message {
-            HubMessage::Welcome => self.welcome(connection, now),
+            HubMessage::Welcome(name) => self.welcome(connection, name, now),
+            HubMessage::Reached => self.hub_marks = self.hub_marks.saturating_sub(1),
             HubMessage::Leave(why, text) => connection.close(why, text),
             HubMessage::Report(reply) => {
                 if let Stage::Client(session) = &mut self.stage {
@@ -580,28 +433,26 @@ impl ServerSession {
         let Stage::Client(session) = &mut self.stage else {
             return;
         };
-        let (id, screen) = (self.id, &self.screen);
+        let screen = &mut self.screen;
         match setting {
-            Setting::Quality(v) => session.quality("quality", v.into(), id, screen),
-            Setting::MinQuality(v) => session.quality("min-quality", v.into(), id, screen),
-            Setting::Speed(v) => session.quality("speed", v.into(), id, screen),
-            Setting::Encoding(name) => session.choose_encoding(&name, id, screen),
-            Setting::Refresh => {
-                screen.send(ScreenCommand::Refresh {
-                    client: id,
-                    rect: None,
-                });
-            }
-            Setting::BandwidthLimit(bits) => session.bandwidth_limit = bits,
+            Setting::Quality(v) => session.quality("quality", v.into(), screen),
+            Setting::MinQuality(v) => session.quality("min-quality", v.into(), screen),
+            Setting::Speed(v) => session.quality("speed", v.into(), screen),
+            Setting::Encoding(name) => session.choose_encoding(&name, screen),
+            Setting::Refresh => refresh(screen),
+            Setting::BandwidthLimit(bits) => session.limit(bits),
             Setting::SessionName(name) => {
                 let mut metadata = Value::map();
                 metadata.insert("title", name.as_str());
-                connection.send(Packet::WindowMetadata(SCREEN_WINDOW, metadata));
+                if !connection.is_congested() {
+                    connection.send(Packet::WindowMetadata(SCREEN_WINDOW, metadata));
+                }
                 self.session_name = name;
             }
-            Setting::Forward(words) => {
+            Setting::Forward(words) if !connection.is_congested() => {
                 connection.send(Packet::Control(words.into_iter().map(Value::Text).collect()));
             }
+            Setting::Forward(_) => {}
         }
     }
 }
@@ -616,6 +467,10 @@ impl Handler for ServerSession {
             Event::Packet(packet) => self.packet(connection, packet, now),
             Event::Closed(_) => {}
         }
+    }
+
+    fn accepts(&self) -> bool {
+        self.screen.is_free() && self.hub_marks < MAX_HUB_MARKS
     }
 
     fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Message> {
@@ -662,17 +517,16 @@ impl Handler for ServerSession {
         let Stage::Client(session) = &mut self.stage else {
             return;
         };
+        session.sent(now);
         session.small_news(connection);
-        session.want(self.id, &self.screen, now);
+        session.want(&mut self.screen, now);
     }
 
     fn deadline(&self) -> Option<Instant> {
         let Stage::Client(session) = &self.stage else {
             return self.cut;
         };
-        let idle = self.facts.config.idle_timeout;
-        let idle = (!idle.is_zero()).then(|| session.last_input + idle);
-        [self.cut, idle, session.paused_until()]
+        [self.cut, self.idle_at(session), session.retry]
             .into_iter()
             .flatten()
             .min()
@@ -683,470 +537,23 @@ impl Handler for ServerSession {
             self.cut = None;
             connection.close(reason::DONE, "");
         }
-        let idle = self.facts.config.idle_timeout;
+        let Stage::Client(session) = &self.stage else {
+            return;
+        };
+        if self.idle_at(session).is_some_and(|at| now >= at) {
+            connection.close(reason::IDLE_TIMEOUT, "");
+        }
+        // the driver asks for pictures whenever nothing waits to be written
         if let Stage::Client(session) = &mut self.stage {
-            if !idle.is_zero() && now >= session.last_input + idle {
-                connection.close(reason::IDLE_TIMEOUT, "");
-            } else if connection.wants_picture() {
-                session.want(self.id, &self.screen, now);
-            }
+            session.retry = None;
         }
     }
 }
 
-impl Session {
-    fn attach(
-        &mut self,
-        id: ClientId,
-        screen: &Outbox<ScreenCommand>,
-        sink: &mpsc::UnboundedSender<ScreenMessage>,
-    ) {
-        let Some(takes) = self.takes.clone().filter(|_| !self.attached) else {
-            return;
-        };
-        self.attached = true;
-        let (scroll, sink) = (self.scroll, sink.clone());
-        screen.send(ScreenCommand::Attach {
-            client: id,
-            takes,
-            scroll,
-            sink,
-        });
-    }
-
-    /// Asks for a picture when one may be sent.
-    fn want(&mut self, id: ClientId, screen: &Outbox<ScreenCommand>, now: Instant) {
-        let ready = self.attached && self.mapped.is_some() && !self.suspended && !self.wanting;
-        if !ready || self.paused_until().is_some_and(|at| now < at) || !self.window.is_open(now) {
-            return;
-        }
-        let mut link = self.window.rate();
-        if self.bandwidth_limit > 0 {
-            link = link.min(LinkSpeed(self.bandwidth_limit / 8));
-        }
-        self.wanting = screen.send(ScreenCommand::Want { client: id, link });
-    }
-
-    /// When the limit of the user allows the next picture.
-    fn paused_until(&self) -> Option<Instant> {
-        let rate = self.bandwidth_limit / 8;
-        (rate > 0 && self.budget.1 > 0)
-            .then(|| self.budget.0 + Duration::from_millis(self.budget.1 * 1000 / rate))
-    }
-
-    fn piece(&mut self, connection: &mut Connection, piece: Piece, now: Instant) {
-        self.sequence += 1;
-        if piece.flush == 0 {
-            self.wanting = false;
-        }
-        let (rect, encoding) = (piece.rect, piece.coded.encoding);
-        let bytes = connection.send_draw(Draw {
-            id: SCREEN_WINDOW,
-            rect,
-            coded: Ok(piece.coded),
-            sequence: self.sequence,
-            flush: piece.flush,
-            paint: true,
-            speed: Some(piece.speed),
-        });
-        self.window.sent(self.sequence, bytes, now);
-        if self.paused_until().is_none_or(|at| now >= at) {
-            self.budget = (now, 0);
-        }
-        self.budget.1 += bytes as u64;
-        self.counts.drawn(self.sequence, encoding, rect.size(), bytes);
-        self.counts
-            .timed(self.sequence, piece.damaged, piece.captured, piece.encoded);
-    }
-
-    fn acknowledged(
-        &mut self,
-        ack: &DrawAck,
-        id: ClientId,
-        screen: &Outbox<ScreenCommand>,
-        dialect: Dialect,
-        now: Instant,
-    ) {
-        let decode = Duration::from_micros(u64::try_from(ack.decode_time).unwrap_or(0));
-        if self.window.acknowledged(ack.sequence, decode, now).is_none() {
-            return;
-        }
-        self.counts.acknowledged(ack, now);
-        let failed = match dialect {
-            Dialect::G3 => ack.decode_time < 0,
-            Dialect::G6 => ack.decode_time == -1,
-        };
-        if failed {
-            self.counts.errors += 1;
-            tracing::warn!(client = id.0, message = %ack.message, "the client could not paint a picture");
-            // everything again: what the client has is unknown
-            if self.counts.errors < 100 {
-                screen.send(ScreenCommand::Refresh {
-                    client: id,
-                    rect: None,
-                });
-            }
-        }
-    }
-
-    /// Where on the screen a client's pointer is: clients tell root coordinates of their own, and where their
-    /// window is (`session.md` 1.5).
-    fn place(&self, pointer: &PointerState) -> Point {
-        let origin = self.mapped.unwrap_or_default();
-        let at = pointer.relative.unwrap_or_else(|| Point {
-            x: pointer.position.x.saturating_sub(origin.x),
-            y: pointer.position.y.saturating_sub(origin.y),
-        });
-        let limit = |v: i32, side: u32| {
-            v.clamp(
-                0,
-                i32::try_from(side).unwrap_or(i32::MAX).saturating_sub(1).max(0),
-            )
-        };
-        Point {
-            x: limit(at.x, self.screen_size.w),
-            y: limit(at.y, self.screen_size.h),
-        }
-    }
-
-    fn key(&mut self, id: ClientId, screen: &Outbox<ScreenCommand>, action: KeyAction, now: Instant) {
-        self.last_input = now;
-        let KeyAction {
-            key,
-            pressed,
-            modifiers,
-            ..
-        } = action;
-        screen.send(ScreenCommand::Input(
-            id,
-            Input::Key {
-                key,
-                pressed,
-                modifiers,
-            },
-        ));
-    }
-
-    fn small_news(&mut self, connection: &mut Connection) {
-        if let Some(cursor) = self.cursor.take() {
-            connection.send(Packet::Cursor(cursor.into()));
-        }
-        if let Some(position) = self.pointer.take()
-            && self.pointed != Some(position)
-        {
-            self.pointed = None;
-            connection.send(Packet::PointerPosition {
-                id: SCREEN_WINDOW.0,
-                position,
-                relative: Some(position),
-            });
-        }
-    }
-
-    fn resized(&mut self, connection: &mut Connection, size: Size) {
-        self.screen_size = size;
-        let mut metadata = Value::map();
-        metadata.insert("size-constraints", hello::size_constraints(size));
-        metadata.insert("size-hints", hello::size_constraints(size));
-        connection.send(Packet::WindowMetadata(SCREEN_WINDOW, metadata));
-        connection.send(Packet::WindowResized {
-            id: SCREEN_WINDOW,
-            size,
-            counter: 0,
-        });
-        connection.send(Packet::DesktopSize(size));
-    }
-
-    fn quality(&mut self, name: &str, value: i64, id: ClientId, screen: &Outbox<ScreenCommand>) {
-        let Some(takes) = &mut self.takes else { return };
-        let Ok(value @ 0..=100) = u8::try_from(value) else {
-            return;
-        };
-        match name {
-            "quality" => {
-                (takes.min_quality, takes.max_quality) = (value.max(1), value.max(1));
-                takes.lossless_only = value == 100;
-            }
-            "min-quality" => {
-                takes.min_quality = value.max(1);
-                takes.max_quality = takes.max_quality.max(takes.min_quality);
-            }
-            _ => takes.speed = value,
-        }
-        screen.send(ScreenCommand::Takes {
-            client: id,
-            takes: takes.clone(),
-        });
-    }
-
-    fn choose_encoding(&mut self, name: &str, id: ClientId, screen: &Outbox<ScreenCommand>) {
-        let Some(takes) = &mut self.takes else { return };
-        let family: &[Encoding] = match name {
-            "rgb" | "rgb24" | "rgb32" => &[Encoding::Rgb32, Encoding::Rgb24],
-            "png" => &[Encoding::Png, Encoding::PngP],
-            "jpeg" => &[Encoding::Jpeg],
-            "webp" => &[Encoding::Webp],
-            _ => &[],
-        };
-        let wanted: Vec<_> = self
-            .listed
-            .iter()
-            .copied()
-            .filter(|e| family.contains(e))
-            .collect();
-        takes.encodings = if wanted.is_empty() {
-            self.listed.clone()
-        } else {
-            wanted
-        };
-        screen.send(ScreenCommand::Takes {
-            client: id,
-            takes: takes.clone(),
-        });
-    }
-
-    fn token(&mut self, token: ClipboardToken, id: ClientId, screen: &Outbox<ScreenCommand>) {
-        let Some(clipboard) = &mut self.clipboard else {
-            return;
-        };
-        let Some(selection) = Selection::from_name(&token.selection) else {
-            return;
-        };
-        clipboard.eager.remove(&selection);
-        if let Some(text) = token.text {
-            clipboard.eager.insert(selection, text);
-        }
-        if token.claim {
-            screen.send(ScreenCommand::ClipboardClaim(id, selection));
-        }
-    }
-
-    fn clipboard_request(
-        &mut self,
-        request: ClipboardRequest,
-        id: ClientId,
-        screen: &Outbox<ScreenCommand>,
-        connection: &mut Connection,
-    ) {
-        let ClipboardRequest {
-            request,
-            selection: name,
-            target,
-        } = request;
-        let answer = |contents| {
-            Packet::ClipboardContents(ClipboardContents {
-                request,
-                selection: name.clone(),
-                contents,
-            })
-        };
-        let (Some(clipboard), Some(selection)) = (&mut self.clipboard, Selection::from_name(&name)) else {
-            return connection.send(answer(Contents::None));
-        };
-        match target.as_str() {
-            "TARGETS" => {
-                let names = [
-                    "UTF8_STRING",
-                    "TEXT",
-                    "STRING",
-                    "text/plain;charset=utf-8",
-                    "text/plain",
-                ];
-                connection.send(answer(Contents::Targets(names.map(CompactString::from).to_vec())));
-            }
-            "UTF8_STRING" | "TEXT" | "STRING" => {
-                let number = clipboard.read(Some(request));
-                screen.send(ScreenCommand::ClipboardRead(id, number, selection));
-            }
-            text if text.starts_with("text/plain") => {
-                let number = clipboard.read(Some(request));
-                screen.send(ScreenCommand::ClipboardRead(id, number, selection));
-            }
-            _ => connection.send(answer(Contents::None)),
-        }
-    }
-
-    fn clipboard_contents(&mut self, contents: ClipboardContents, screen: &Outbox<ScreenCommand>) {
-        let Some(clipboard) = &mut self.clipboard else {
-            return;
-        };
-        let Some(request) = clipboard.asked.remove(&contents.request) else {
-            return;
-        };
-        let text = match contents.contents {
-            Contents::Text(text) => Some(text),
-            _ => None,
-        };
-        screen.send(ScreenCommand::ClipboardGive(request, text));
-    }
-
-    fn clipboard_event(
-        &mut self,
-        event: ClipboardEvent,
-        id: ClientId,
-        screen: &Outbox<ScreenCommand>,
-        connection: &mut Connection,
-    ) {
-        let Some(clipboard) = &mut self.clipboard else {
-            return;
-        };
-        match event {
-            ClipboardEvent::Owned(selection) if clipboard.greedy => {
-                let number = clipboard.read(None);
-                screen.send(ScreenCommand::ClipboardRead(id, number, selection));
-            }
-            ClipboardEvent::Owned(selection) => connection.send(token_packet(selection, None)),
-            ClipboardEvent::Wanted { request, selection } => {
-                if let Some(text) = clipboard.eager.get(&selection) {
-                    screen.send(ScreenCommand::ClipboardGive(request, Some(text.clone())));
-                    return;
-                }
-                let number = clipboard.ask(request);
-                connection.send(Packet::ClipboardRequest(ClipboardRequest {
-                    request: number,
-                    selection: selection.name().into(),
-                    target: "UTF8_STRING".into(),
-                }));
-            }
-            ClipboardEvent::Text {
-                request,
-                selection,
-                text,
-            } => {
-                let number = u32::try_from(request)
-                    .ok()
-                    .and_then(|n| clipboard.reading.remove(&n));
-                match number {
-                    Some(Some(request)) => connection.send(Packet::ClipboardContents(ClipboardContents {
-                        request,
-                        selection: selection.name().into(),
-                        contents: text.map_or(Contents::None, Contents::Text),
-                    })),
-                    Some(None) => connection.send(token_packet(selection, text)),
-                    None => {}
-                }
-            }
-        }
-    }
-
-    fn view(&self) -> super::info::SessionView<'_> {
-        super::info::SessionView {
-            caps: &self.caps,
-            window: &self.window,
-            counts: &self.counts,
-            takes: self.takes.as_ref(),
-            screen: self.screen_size,
-            mapped: self.mapped.is_some(),
-            bandwidth_limit: self.bandwidth_limit,
-            last_input: self.last_input,
-        }
-    }
-}
-
-impl Clipboard {
-    /// A number for a read of the local selection.
-    fn read(&mut self, request: Option<u64>) -> u32 {
-        self.next = self.next.wrapping_add(1);
-        if self.reading.len() >= Self::MAX_OPEN {
-            self.reading.pop_first();
-        }
-        self.reading.insert(self.next, request);
-        self.next
-    }
-
-    /// A number for a request to the client.
-    fn ask(&mut self, request: u64) -> u64 {
-        self.next = self.next.wrapping_add(1);
-        if self.asked.len() >= Self::MAX_OPEN {
-            self.asked.pop_first();
-        }
-        self.asked.insert(self.next.into(), request);
-        self.next.into()
-    }
-}
-
-impl Counts {
-    /// Draws whose times are remembered until their acknowledgement.
-    const MAX_PENDING: usize = 1024;
-
-    fn drawn(&mut self, sequence: u64, encoding: Encoding, size: Size, bytes: usize) {
-        self.draws = sequence;
-        self.pixels += size.area();
-        self.bytes += bytes as u64;
-        let frames = self.frames.entry(encoding.name()).or_default();
-        frames.0 += 1;
-        frames.1 += size.area();
-    }
-
-    fn timed(&mut self, sequence: u64, damaged: Instant, captured: Instant, encoded: Instant) {
-        let milliseconds = |a: Instant, b: Instant| b.saturating_duration_since(a).as_secs_f64() * 1e3;
-        self.wait.add(milliseconds(damaged, captured));
-        self.encode.add(milliseconds(captured, encoded));
-        if self.pending.len() >= Self::MAX_PENDING {
-            self.pending.pop_first();
-        }
-        self.pending.insert(sequence, damaged);
-    }
-
-    fn acknowledged(&mut self, ack: &DrawAck, now: Instant) {
-        if let Some(damaged) = self.pending.remove(&ack.sequence) {
-            self.total
-                .add(now.saturating_duration_since(damaged).as_secs_f64() * 1e3);
-        }
-        if let Ok(micros @ 1..) = u32::try_from(ack.decode_time) {
-            self.decode.add(f64::from(micros) / 1e3);
-        }
-    }
-}
-
-fn token_packet(selection: Selection, text: Option<String>) -> Packet {
-    Packet::ClipboardToken(ClipboardToken {
-        selection: selection.name().into(),
-        text,
-        claim: true,
-        greedy: false,
-    })
-}
-
-/// The request of a hello in either spelling; names that mean an ordinary connection give nothing.
-fn request_of(caps: &Capabilities) -> Option<&'static str> {
-    const REQUESTS: [(&str, &str); 9] = [
-        ("version", "version_request"),
-        ("connect_test", "connect_test_request"),
-        ("id", "id_request"),
-        ("info", "info_request"),
-        ("screenshot", "screenshot_request"),
-        ("command", "command_request"),
-        ("detach", "detach_request"),
-        ("stop", "stop_request"),
-        ("exit", "exit_request"),
-    ];
-    let named = caps.text("request").unwrap_or_default();
-    let said = |key: &str| match caps.get(key) {
-        None | Some(Value::Null) => false,
-        Some(value) => value.as_bool().unwrap_or(true),
-    };
-    REQUESTS
-        .iter()
-        .find(|(name, key)| named == *name || said(key))
-        .map(|(name, _)| *name)
-}
-
-fn answer_hello(connection: &mut Connection, mut caps: Capabilities) {
-    crate::protocol::network_capabilities(&mut caps, connection.dialect());
-    connection.answer(Packet::Hello(caps));
-}
-
-/// The packet that will be made of what `receiver` gets.
-fn map<T: Send + 'static>(
-    receiver: oneshot::Receiver<T>,
-    packet: impl FnOnce(T) -> Packet + Send + 'static,
-) -> oneshot::Receiver<Packet> {
-    let (sender, mapped) = oneshot::channel();
-    tokio::spawn(async move {
-        if let Ok(value) = receiver.await {
-            let _gone = sender.send(packet(value));
-        }
+/// Everything again, without loss.
+fn refresh(screen: &mut Line) {
+    screen.send(ScreenCommand::Refresh {
+        client: screen.client,
+        after: Duration::ZERO,
     });
-    mapped
 }

@@ -4,7 +4,7 @@ use super::Facts;
 use crate::codec::{Dialect, Value};
 use crate::display::{Keymap, KeymapEntry};
 use crate::packet::{Capabilities, WindowCreate, WindowKind};
-use crate::picture::Client;
+use crate::picture::{Client, Content, LinkSpeed, choose};
 use crate::types::{Encoding, PixelFormat, Size, WindowId};
 use compact_str::CompactString;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use std::time::Instant;
 pub(super) const SCREEN_WINDOW: WindowId = WindowId(1);
 
 /// Everything but the wire's own capabilities, which `Connection` adds.
-pub(super) fn server_hello(facts: &Facts, size: Size, now: Instant) -> Capabilities {
+pub(super) fn server_hello(facts: &Facts, name: &str, size: Size, now: Instant) -> Capabilities {
     let config = &facts.config;
     let mut caps = Capabilities::default();
     let names = || Value::List(sent_encodings(&[]).iter().map(|e| e.name().into()).collect());
@@ -24,8 +24,8 @@ pub(super) fn server_hello(facts: &Facts, size: Size, now: Instant) -> Capabilit
         .set("window", on(true))
         .set("server_type", "xpra-rs shadow")
         .set("session-type", "shadow")
-        .set("session_name", config.session_name.as_str())
-        .set("session-name", config.session_name.as_str())
+        .set("session_name", name)
+        .set("session-name", name)
         .set("uuid", config.uuid.as_str())
         .set("hostname", config.hostname.as_str())
         .set("username", config.username.as_str())
@@ -221,6 +221,8 @@ pub(super) fn pictures(facts: &Facts, caps: &Capabilities, dialect: Dialect) -> 
         speed: speed.unwrap_or(config.speed),
         lossless_only: quality == Some(100),
     };
+    // listed, but in no format we make
+    choose(Content::Flat, Size::new(64, 64), LinkSpeed::LOCAL, &takes)?;
     Some(Pictures { takes, scroll })
 }
 

@@ -1,7 +1,7 @@
 //! The tree that `info` prints (`session.md` d, `endpoints.md` k): every value measured, none invented.
 
 use super::Facts;
-use super::client::Counts;
+use super::counts::Counts;
 use crate::codec::Value;
 use crate::delivery::Window;
 use crate::packet::Capabilities;
@@ -42,7 +42,7 @@ impl ClientFacts {
         now: Instant,
     ) -> Self {
         let batch = tree([("delay", latencies(&session.counts.wait))]);
-        let out_latency = latencies(session.window.latencies());
+        let out_latency = latencies(&session.counts.out);
         let keepalive = connection.keepalive();
         let seconds = |since: Instant| Value::from(now.saturating_duration_since(since).as_secs());
         let text = |key: &str| Value::from(session.caps.text(key).unwrap_or_default());

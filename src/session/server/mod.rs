@@ -5,14 +5,21 @@
 //! connections or the server, and `info`.
 
 mod client;
+mod clipboard;
+mod counts;
 mod hello;
 mod info;
+mod line;
+mod request;
+mod session;
 mod sharing;
+#[cfg(test)]
+mod tests;
 
 pub use info::ClientFacts;
 
 use super::mailbox::Outbox;
-use super::screen::{self, ClientId, ScreenCommand, ScreenFacts};
+use super::screen::{self, ClientId, ScreenCommand, ScreenFacts, Started};
 use crate::codec::Value;
 use crate::display::Screen;
 use crate::protocol::{ConnectionConfig, reason};
@@ -98,6 +105,17 @@ impl Default for ServerConfig {
     }
 }
 
+impl ServerConfig {
+    /// The limit of bandwidth that holds for a client that asks for `bits`; 0 is none, on both sides.
+    pub(crate) fn limit(&self, bits: i64) -> u64 {
+        let asked = u64::try_from(bits).unwrap_or(0);
+        match (self.bandwidth_limit, asked) {
+            (0, limit) | (limit, 0) => limit,
+            (ours, theirs) => ours.min(theirs),
+        }
+    }
+}
+
 /// Why a server ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerEnd {
@@ -141,15 +159,17 @@ pub(crate) enum HubRequest {
     Sharing(ClientId, bool),
     /// The client locks its session or not.
     Lock(ClientId, bool),
-    /// The display is gone.
-    DisplayLost(String),
+    /// Answer with [`HubMessage::Reached`]: what was asked before is done.
+    Reach(mpsc::UnboundedSender<HubMessage>),
 }
 
 /// What the hub tells a client.
 #[derive(Debug)]
 pub(crate) enum HubMessage {
-    /// You are in.
-    Welcome,
+    /// You are in the session of this name.
+    Welcome(String),
+    /// A [`HubRequest::Reach`] was reached.
+    Reached,
     /// You are not, or no longer: reason and detail.
     Leave(&'static str, String),
     /// Report your numbers.
@@ -217,7 +237,7 @@ pub async fn run(
 pub async fn serve(
     mut arrivals: mpsc::Receiver<Link>,
     listeners: Vec<String>,
-    (outbox, screen): (Outbox<ScreenCommand>, ScreenFacts),
+    started: Started,
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
 ) -> ServerEnd {
@@ -226,23 +246,28 @@ pub async fn serve(
         session_name: config.session_name.clone(),
         facts: Arc::new(Facts {
             config,
-            screen,
+            screen: started.facts,
             started: super::now(),
             listeners,
         }),
-        screen: outbox,
+        screen: started.outbox,
         requests,
         clients: BTreeMap::new(),
         connections: 0,
         next: 0,
         idle_since: Some(super::now()),
     };
+    let mut lost = started.lost;
     let mut shutdown = std::pin::pin!(shutdown);
     let end = loop {
         let idle = hub.idle_deadline();
         tokio::select! {
             biased;
             () = &mut shutdown => break ServerEnd::Asked,
+            error = &mut lost => {
+                let why = error.map_or_else(|_| "the screen thread ended".into(), |error| error.to_string());
+                break ServerEnd::DisplayLost(why);
+            }
             Some(request) = inbox.recv() => if let Some(end) = hub.handle(request) {
                 break end;
             },
@@ -344,7 +369,9 @@ impl Hub {
                     entry.present.lock = on;
                 }
             }
-            HubRequest::DisplayLost(why) => return Some(ServerEnd::DisplayLost(why)),
+            HubRequest::Reach(sender) => {
+                let _gone = sender.send(HubMessage::Reached);
+            }
         }
         None
     }
@@ -371,7 +398,10 @@ impl Hub {
                         entry.leave(why, "this session has a new client");
                     }
                 }
-                let _gone = sender.send(HubMessage::Welcome);
+                let _gone = sender.send(HubMessage::Welcome(self.session_name.clone()));
+                if newcomer.ui {
+                    self.idle_since = None;
+                }
                 self.clients.insert(
                     client,
                     Entry {
@@ -379,15 +409,14 @@ impl Hub {
                         present: newcomer.into(),
                     },
                 );
-                self.idle_since = None;
             }
         }
     }
 
     fn left(&mut self, client: ClientId) -> Option<ServerEnd> {
         self.connections = self.connections.saturating_sub(1);
-        let was_client = self.clients.remove(&client).is_some();
-        if was_client && self.clients.is_empty() {
+        let was_user = self.clients.remove(&client).is_some_and(|entry| entry.present.ui);
+        if was_user && !self.clients.values().any(|entry| entry.present.ui) {
             if self.facts.config.exit_with_client {
                 return Some(ServerEnd::Idle);
             }
@@ -405,7 +434,9 @@ impl Hub {
         }
         if !on {
             let others = self.clients.iter().filter(|(id, _)| **id != client);
-            others.for_each(|(_, entry)| entry.leave(reason::DETACH_REQUEST, ""));
+            others
+                .filter(|(_, entry)| entry.present.ui)
+                .for_each(|(_, entry)| entry.leave(reason::DETACH_REQUEST, ""));
         }
     }
 

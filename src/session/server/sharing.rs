@@ -15,6 +15,8 @@ pub(super) struct Rules {
 #[derive(Clone, Debug)]
 pub(crate) struct Newcomer {
     pub(crate) uuid: String,
+    /// Somebody looks at it: others only ask (`top`), and neither take the session nor stand in the way.
+    pub(crate) ui: bool,
     pub(crate) share: bool,
     pub(crate) lock: bool,
     pub(crate) steal: bool,
@@ -24,6 +26,7 @@ pub(crate) struct Newcomer {
 #[derive(Clone, Debug)]
 pub(super) struct Present {
     uuid: String,
+    pub(super) ui: bool,
     pub(super) share: bool,
     pub(super) lock: bool,
 }
@@ -32,6 +35,7 @@ impl From<Newcomer> for Present {
     fn from(client: Newcomer) -> Self {
         Self {
             uuid: client.uuid,
+            ui: client.ui,
             share: client.share,
             lock: client.lock,
         }
@@ -50,14 +54,15 @@ pub(super) enum Verdict {
 /// Decides about a newcomer.
 pub(super) fn admit(rules: &Rules, newcomer: &Newcomer, present: &[(ClientId, Present)]) -> Verdict {
     let busy = Verdict::Refused(reason::SESSION_BUSY, "this session is already active");
-    if present.is_empty() {
+    let present: Vec<_> = present.iter().filter(|(_, client)| client.ui).collect();
+    if present.is_empty() || !newcomer.ui {
         return Verdict::Admitted { leave: Vec::new() };
     }
     if !newcomer.steal {
         return busy;
     }
     let same = |client: &Present| !newcomer.uuid.is_empty() && client.uuid == newcomer.uuid;
-    let (mine, others): (Vec<_>, Vec<_>) = present.iter().partition(|(_, client)| same(client));
+    let (mine, others): (Vec<_>, Vec<_>) = present.iter().copied().partition(|(_, client)| same(client));
     let stays = |client: &Present| match rules.sharing {
         Some(all) => all,
         None => newcomer.share && client.share,
@@ -95,6 +100,7 @@ mod tests {
     fn client(uuid: &str, share: bool, lock: bool) -> Newcomer {
         Newcomer {
             uuid: uuid.into(),
+            ui: true,
             share,
             lock,
             steal: true,
@@ -138,6 +144,13 @@ mod tests {
         );
         // the same client again replaces itself even when sharing
         assert_eq!(admit(&auto, &two, &[there(1, two.clone())]), gone(&[1]));
+        // who only asks stays beside anybody, and nobody has to wait for it
+        let asker = Newcomer {
+            ui: false,
+            ..polite.clone()
+        };
+        assert_eq!(admit(&auto, &asker, &[there(1, two.clone())]), gone(&[]));
+        assert_eq!(admit(&auto, &polite, &[there(1, asker)]), gone(&[]));
         let all = Rules {
             sharing: Some(true),
             ..auto

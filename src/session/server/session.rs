@@ -1,0 +1,324 @@
+//! [`Session`]: a client that is in, and the pictures it gets.
+
+use super::clipboard::Clipboard;
+use super::counts::Counts;
+use super::hello::{self, SCREEN_WINDOW};
+use super::line::Line;
+use crate::codec::{Dialect, Value};
+use crate::delivery::Window;
+use crate::display::{Cursor, Input};
+use crate::packet::{Capabilities, Draw, DrawAck, KeyAction, Packet, PointerState};
+use crate::picture::{Client, LinkSpeed};
+use crate::protocol::Connection;
+use crate::session::painter::Piece;
+use crate::session::screen::ScreenCommand;
+use crate::types::{Encoding, Point, Rect, Size};
+use std::time::{Duration, Instant};
+
+/// A client that is in.
+pub(super) struct Session {
+    pub(super) caps: Capabilities,
+    pub(super) takes: Option<Client>,
+    pub(super) scroll: bool,
+    /// As the hello said, to come back to after `encoding auto`.
+    pub(super) listed: Vec<Encoding>,
+    pub(super) screen_size: Size,
+    /// Where the client shows the window, `None` while it does not.
+    pub(super) mapped: Option<Rect>,
+    pub(super) attached: bool,
+    /// The screen thread was asked for a picture and has not answered.
+    pub(super) wanting: bool,
+    pub(super) suspended: bool,
+    pub(super) window: Window,
+    pub(super) sequence: u64,
+    pub(super) cursor: Option<Cursor>,
+    pub(super) pointer: Option<Point>,
+    /// When the client itself moved it last: it need not hear of that.
+    pub(super) pointed: Option<Instant>,
+    pub(super) cursors: bool,
+    pub(super) bell: bool,
+    pub(super) clipboard: Option<Clipboard>,
+    pub(super) last_input: Instant,
+    pub(super) bandwidth_limit: u64,
+    /// When the pictures began that the limit is applied to, and their bytes.
+    pub(super) budget: (Instant, u64),
+    /// When the limit allows the next picture.
+    pub(super) paused: Option<Instant>,
+    /// When asking for a picture, which something forbids now, should be tried again.
+    pub(super) retry: Option<Instant>,
+    /// When the oldest pixels were captured that the stream has not taken yet.
+    pub(super) sending: Option<Instant>,
+    /// Thousandths of a step the wheel turned, for buttons 4 to 7.
+    pub(super) wheel: [u64; 4],
+    pub(super) counts: Counts,
+}
+
+impl Session {
+    /// How long after the client moved the pointer its place is no news to the client.
+    const OWN_POINTER: Duration = Duration::from_millis(500);
+    /// Steps of the wheel that one packet may make.
+    const MAX_STEPS: u64 = 10;
+
+    pub(super) fn attach(&mut self, screen: &mut Line) {
+        let Some(takes) = self.takes.clone().filter(|_| !self.attached) else {
+            return;
+        };
+        self.attached = true;
+        let (scroll, sink) = (self.scroll, screen.sink());
+        screen.send(ScreenCommand::Attach {
+            client: screen.client,
+            takes,
+            scroll,
+            sink,
+        });
+    }
+
+    /// Asks for a picture when one may be sent.
+    pub(super) fn want(&mut self, screen: &mut Line, now: Instant) {
+        self.retry = None;
+        if !self.attached || self.mapped.is_none() || self.suspended || self.wanting {
+            return;
+        }
+        self.paused = self.paused.filter(|at| now < *at);
+        if self.paused.is_some() {
+            self.retry = self.paused;
+            return;
+        }
+        if !self.window.is_open(now) {
+            self.retry = self.window.lost_at();
+            return;
+        }
+        let mut link = self.window.rate();
+        if self.bandwidth_limit > 0 {
+            link = link.min(LinkSpeed((self.bandwidth_limit / 8).max(1)));
+        }
+        self.wanting = screen.send(ScreenCommand::Want {
+            client: screen.client,
+            link,
+        });
+    }
+
+    /// Everything sent so far is with the kernel.
+    pub(super) fn sent(&mut self, now: Instant) {
+        if let Some(captured) = self.sending.take() {
+            self.counts.sent(captured, now);
+        }
+    }
+
+    /// Limits pictures to this many bits per second; 0 is no limit.
+    pub(super) fn limit(&mut self, bits: u64) {
+        self.bandwidth_limit = bits;
+        self.paused = None;
+    }
+
+    /// Counts what was sent against the limit.
+    fn spend(&mut self, bytes: usize, now: Instant) {
+        if self.bandwidth_limit == 0 {
+            return;
+        }
+        if self.paused.is_none() {
+            self.budget = (now, 0);
+        }
+        let (since, spent) = &mut self.budget;
+        *spent = spent.saturating_add(bytes as u64);
+        let milliseconds = spent.saturating_mul(8000) / self.bandwidth_limit;
+        self.paused = Some(*since + Duration::from_millis(milliseconds.min(3_600_000)));
+    }
+
+    pub(super) fn piece(&mut self, connection: &mut Connection, piece: Piece, now: Instant) {
+        self.sequence += 1;
+        if piece.flush == 0 {
+            self.wanting = false;
+        }
+        let (rect, encoding) = (piece.rect, piece.coded.encoding);
+        let bytes = connection.send_draw(Draw {
+            id: SCREEN_WINDOW,
+            rect,
+            coded: Ok(piece.coded),
+            sequence: self.sequence,
+            flush: piece.flush,
+            paint: true,
+            speed: Some(piece.speed),
+        });
+        self.window.sent(self.sequence, bytes, now);
+        self.sending.get_or_insert(piece.captured);
+        self.spend(bytes, now);
+        self.counts.drawn(self.sequence, encoding, rect.size(), bytes);
+        self.counts
+            .timed(self.sequence, piece.damaged, piece.captured, piece.encoded);
+    }
+
+    pub(super) fn acknowledged(&mut self, ack: &DrawAck, screen: &mut Line, dialect: Dialect, now: Instant) {
+        let decode = Duration::from_micros(u64::try_from(ack.decode_time).unwrap_or(0));
+        if self.window.acknowledged(ack.sequence, decode, now).is_none() {
+            return;
+        }
+        self.counts.acknowledged(ack, now);
+        let failed = match dialect {
+            Dialect::G3 => ack.decode_time < 0,
+            Dialect::G6 => ack.decode_time == -1,
+        };
+        if failed {
+            self.counts.errors += 1;
+            tracing::warn!(client = screen.client.0, message = %ack.message, "the client could not paint a picture");
+            // everything again, at a pace that leaves a client in trouble room (`session.md` 1.4)
+            let wait = (250 + 100 * self.counts.errors).min(1000);
+            if self.counts.errors < 100 {
+                screen.send(ScreenCommand::Refresh {
+                    client: screen.client,
+                    after: Duration::from_millis(wait),
+                });
+            }
+        }
+    }
+
+    /// Where on the screen a client's pointer is: clients tell root coordinates of their own, and where their
+    /// window is (`session.md` 1.5).
+    pub(super) fn place(&self, pointer: &PointerState) -> Point {
+        let origin = self.mapped.unwrap_or_default();
+        let at = pointer.relative.unwrap_or_else(|| Point {
+            x: pointer.position.x.saturating_sub(origin.x),
+            y: pointer.position.y.saturating_sub(origin.y),
+        });
+        let limit = |v: i32, side: u32| {
+            v.clamp(
+                0,
+                i32::try_from(side).unwrap_or(i32::MAX).saturating_sub(1).max(0),
+            )
+        };
+        Point {
+            x: limit(at.x, self.screen_size.w),
+            y: limit(at.y, self.screen_size.h),
+        }
+    }
+
+    pub(super) fn key(&mut self, screen: &mut Line, action: KeyAction, now: Instant) {
+        self.last_input = now;
+        let KeyAction {
+            key,
+            pressed,
+            modifiers,
+            ..
+        } = action;
+        screen.send(ScreenCommand::Input(
+            screen.client,
+            Input::Key {
+                key,
+                pressed,
+                modifiers,
+            },
+        ));
+    }
+
+    /// The pointer is there now.
+    pub(super) fn pointer_at(&mut self, position: Point, now: Instant) {
+        let own = |at: Instant| now.saturating_duration_since(at) < Self::OWN_POINTER;
+        if !self.pointed.is_some_and(own) {
+            self.pointer = Some(position);
+        }
+    }
+
+    /// A wheel turned, maybe by less than a step: gives the whole steps.
+    pub(super) fn wheel_steps(&mut self, button: u8, thousandths: i64) -> u64 {
+        let Some(turned) = button
+            .checked_sub(4)
+            .and_then(|i| self.wheel.get_mut(usize::from(i)))
+        else {
+            return 0;
+        };
+        *turned = (*turned + thousandths.unsigned_abs()).min(Self::MAX_STEPS * 1000);
+        let steps = *turned / 1000;
+        *turned %= 1000;
+        steps
+    }
+
+    pub(super) fn small_news(&mut self, connection: &mut Connection) {
+        if let Some(cursor) = self.cursor.take() {
+            connection.send(Packet::Cursor(cursor.into()));
+        }
+        if let Some(position) = self.pointer.take() {
+            connection.send(Packet::PointerPosition {
+                id: SCREEN_WINDOW.0,
+                position,
+                relative: Some(position),
+            });
+        }
+    }
+
+    pub(super) fn resized(&mut self, connection: &mut Connection, size: Size) {
+        if std::mem::replace(&mut self.screen_size, size) == size {
+            return;
+        }
+        let mut metadata = Value::map();
+        metadata.insert("size-constraints", hello::size_constraints(size));
+        metadata.insert("size-hints", hello::size_constraints(size));
+        connection.send(Packet::WindowMetadata(SCREEN_WINDOW, metadata));
+        connection.send(Packet::WindowResized {
+            id: SCREEN_WINDOW,
+            size,
+            counter: 0,
+        });
+        connection.send(Packet::DesktopSize(size));
+    }
+
+    pub(super) fn quality(&mut self, name: &str, value: i64, screen: &mut Line) {
+        let Some(takes) = &mut self.takes else { return };
+        let Ok(value @ 0..=100) = u8::try_from(value) else {
+            return;
+        };
+        match name {
+            "quality" => {
+                (takes.min_quality, takes.max_quality) = (value.max(1), value.max(1));
+                takes.lossless_only = value == 100;
+            }
+            "min-quality" => {
+                takes.min_quality = value.max(1);
+                takes.max_quality = takes.max_quality.max(takes.min_quality);
+            }
+            _ => takes.speed = value,
+        }
+        screen.send(ScreenCommand::Takes {
+            client: screen.client,
+            takes: takes.clone(),
+        });
+    }
+
+    pub(super) fn choose_encoding(&mut self, name: &str, screen: &mut Line) {
+        let Some(takes) = &mut self.takes else { return };
+        let family: &[Encoding] = match name {
+            "rgb" | "rgb24" | "rgb32" => &[Encoding::Rgb32, Encoding::Rgb24],
+            "png" => &[Encoding::Png, Encoding::PngP],
+            "jpeg" => &[Encoding::Jpeg],
+            "webp" => &[Encoding::Webp],
+            _ => &[],
+        };
+        let wanted: Vec<_> = self
+            .listed
+            .iter()
+            .copied()
+            .filter(|e| family.contains(e))
+            .collect();
+        takes.encodings = if wanted.is_empty() {
+            self.listed.clone()
+        } else {
+            wanted
+        };
+        screen.send(ScreenCommand::Takes {
+            client: screen.client,
+            takes: takes.clone(),
+        });
+    }
+
+    pub(super) fn view(&self) -> super::info::SessionView<'_> {
+        super::info::SessionView {
+            caps: &self.caps,
+            window: &self.window,
+            counts: &self.counts,
+            takes: self.takes.as_ref(),
+            screen: self.screen_size,
+            mapped: self.mapped.is_some(),
+            bandwidth_limit: self.bandwidth_limit,
+            last_input: self.last_input,
+        }
+    }
+}
