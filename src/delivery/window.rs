@@ -52,9 +52,9 @@ impl Window {
     const MAX: usize = 128 << 20;
     /// Pictures in flight at most, whatever their size.
     const MAX_PICTURES: usize = 256;
-    /// Time after which a picture without acknowledgement counts as lost: xpra's `timeout-delay`
-    /// (`session.md` 1.7).
-    const LOST: Duration = Duration::from_secs(15);
+    /// Time after which a picture without acknowledgement counts as lost (`session.md` 1.4). Not sooner: a network
+    /// that stalls for a while must not find one window after the other waiting when it comes back.
+    const LOST: Duration = Duration::from_secs(60);
     /// Half the time a shortest round trip is remembered.
     const BASE_PERIOD: Duration = Duration::from_secs(10);
     /// Pictures smaller than this say nothing about the rate.
