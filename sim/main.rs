@@ -1,1 +1,30 @@
-//! placeholder
+//! Simulations: real servers and clients in worlds of one thread, whose network and clock are turmoil's.
+//!
+//! Hub, sessions, screen worker, viewer, driver, protocol and codecs are those of the library; only sockets and the
+//! two display threads are replaced. Each scenario is played twice and must take the same course to the last byte;
+//! `XPRA_SIM_SEED` chooses another one. Bandwidth is not simulated here: turmoil has none.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a scenario ends at the first thing that is not as expected"
+)]
+
+mod client;
+mod link;
+mod server;
+mod trace;
+mod world;
+
+mod scenarios {
+    mod bytewise;
+    mod clock;
+    mod crash;
+    mod handshake;
+    mod hold;
+    mod latency;
+    mod partition;
+    mod silence;
+    mod slow_reader;
+}

@@ -19,6 +19,7 @@ use clap::ArgAction::Set;
 use std::time::Instant;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
 
 /// The screen of a client without one.
 const HEADLESS: Size = Size::new(1920, 1080);
@@ -152,10 +153,18 @@ pub(super) async fn run(args: &AttachArgs, environment: &Environment) -> Result<
     let viewer = std::thread::Builder::new()
         .name("viewer".to_owned())
         .spawn(move || viewer.run())?;
-    let signals = tokio::spawn(forward_signals(signals()?, to_session));
+    let (signalled, signal) = watch::channel(None);
+    let signals = tokio::spawn(forward_signals(signals()?, signalled, to_session));
 
     let connecting = connect_options(environment);
-    let open = async || connect(&address, &connecting).await.map(|link| link.stream);
+    let open = async || {
+        let mut signal = signal.clone();
+        tokio::select! {
+            biased;
+            number = signal.wait_for(Option::is_some) => Err(interrupted(number.ok().and_then(|number| *number))),
+            link = connect(&address, &connecting) => Ok(link?.stream),
+        }
+    };
     let config = ConnectionConfig::default();
     let begin = |dialect: Dialect, now: Instant| {
         Connection::client(
@@ -195,14 +204,34 @@ fn signals() -> std::io::Result<[(Signal, i32); 2]> {
     Ok([listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?])
 }
 
-async fn forward_signals(signals: [(Signal, i32); 2], session: UnboundedSender<ToSession>) {
+async fn forward_signals(
+    signals: [(Signal, i32); 2],
+    signalled: watch::Sender<Option<i32>>,
+    session: UnboundedSender<ToSession>,
+) {
     let [(mut interrupt, int), (mut terminate, term)] = signals;
     let number = tokio::select! {
         biased;
         _ = interrupt.recv() => int,
         _ = terminate.recv() => term,
     };
+    signalled.send_replace(Some(number));
     let _gone = session.send(ToSession::Depart(Departure::Signal(number)));
+    // nobody listens to a second one
+    std::future::pending::<()>().await;
+}
+
+/// A signal came before there was a session to leave: nothing to tell anyone.
+fn interrupted(signal: Option<i32>) -> Failure {
+    Failure::new(code_of_signal(signal), "")
+}
+
+fn code_of_signal(number: Option<i32>) -> ExitCode {
+    if number == Some(SignalKind::interrupt().as_raw_value()) {
+        ExitCode::Interrupted
+    } else {
+        ExitCode::Terminated
+    }
 }
 
 /// What to tell the user, and the exit code.
@@ -213,10 +242,7 @@ fn outcome(reason: &CloseReason, connected: bool, departure: Option<Departure>) 
             ExitCode::PasswordRequired,
             "the server requires a password: this is not supported yet",
         )),
-        Some(Departure::Signal(number)) if number == SignalKind::interrupt().as_raw_value() => {
-            Ok(ExitCode::Interrupted)
-        }
-        Some(Departure::Signal(_)) => Ok(ExitCode::Terminated),
+        Some(Departure::Signal(number)) => Ok(code_of_signal(Some(number))),
         Some(Departure::WindowClosed) => Ok(ExitCode::Ok),
         None => match ExitCode::of_session(reason, connected) {
             ExitCode::Ok => {

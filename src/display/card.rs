@@ -43,6 +43,7 @@ pub struct TestCard {
     pixels: Vec<u8>,
     moving: scene::Moving,
     frame: u32,
+    now: fn() -> Instant,
     start: Instant,
     clock: Clock,
     pending: Vec<ScreenEvent>,
@@ -62,6 +63,11 @@ impl TestCard {
     /// A card that paints `fps` frames a second (0: it stands still), each of which changes that part of the
     /// picture, 0 to 1.
     pub fn new(size: Size, fps: u32, moving_fraction: f64) -> Self {
+        Self::with_clock(size, fps, moving_fraction, Instant::now)
+    }
+
+    /// The same in a time of your own.
+    pub fn with_clock(size: Size, fps: u32, moving_fraction: f64, now: fn() -> Instant) -> Self {
         let mut card = Self {
             size: Size::default(),
             fps,
@@ -69,7 +75,8 @@ impl TestCard {
             pixels: Vec::new(),
             moving: scene::Moving::default(),
             frame: 0,
-            start: Instant::now(),
+            now,
+            start: now(),
             clock: Clock::default(),
             pending: Vec::new(),
         };
@@ -108,7 +115,7 @@ impl TestCard {
 
     /// Paints the frame that is due, if it is not the present one. Frames we came too late for are skipped.
     fn advance(&mut self, events: &mut Vec<ScreenEvent>) {
-        let now = Instant::now();
+        let now = (self.now)();
         let elapsed = now.saturating_duration_since(self.start).as_nanos();
         let due = u32::try_from(elapsed * u128::from(self.fps) / 1_000_000_000).unwrap_or(u32::MAX);
         if due <= self.frame {
@@ -126,7 +133,7 @@ impl TestCard {
     fn next(&self) -> Option<Duration> {
         let nanos = (u64::from(self.frame) + 1) * 1_000_000_000;
         let due = self.start + Duration::from_nanos(nanos.div_ceil(u64::from(self.fps).max(1)));
-        (self.fps > 0).then(|| due.saturating_duration_since(Instant::now()))
+        (self.fps > 0).then(|| due.saturating_duration_since((self.now)()))
     }
 }
 

@@ -4,13 +4,14 @@
 //! One thread, because one X connection answers one question at a time, and because the shortest way from damage
 //! to bytes is not to change threads in between. It sleeps until damage, a command or a refresh is due.
 
+use super::driver::now;
 use super::mailbox::{Mailbox, Outbox, mailbox};
 use super::painter::{Painter, Piece};
 use crate::display::{ClipboardEvent, Cursor, DisplayError, Input, Keymap, Screen, ScreenEvent, Selection};
 use crate::picture::{self, LinkSpeed};
 use crate::types::{Point, Rect, Size};
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Names a client of the session.
@@ -109,23 +110,11 @@ pub struct ScreenFacts {
 
 /// Starts the thread. It ends when every outbox is gone or the display is lost.
 pub fn start(screen: Box<dyn Screen>) -> std::io::Result<(Outbox<ScreenCommand>, ScreenFacts)> {
-    let (outbox, mailbox) = mailbox()?;
-    let facts = ScreenFacts {
-        name: screen.name(),
-        size: screen.size(),
-    };
-    let worker = Worker {
-        screen,
-        clients: BTreeMap::new(),
-        events: Vec::new(),
-        encoder: picture::Encoder::new(),
-        keymaps: BTreeMap::new(),
-        driver: None,
-        claimed: BTreeMap::new(),
-    };
+    let (outbox, worker) = Worker::new(screen)?;
+    let facts = worker.facts();
     std::thread::Builder::new()
         .name("screen".into())
-        .spawn(move || worker.run(&mailbox))?;
+        .spawn(move || worker.run())?;
     Ok((outbox, facts))
 }
 
@@ -136,8 +125,10 @@ struct Client {
     wants: Option<LinkSpeed>,
 }
 
-struct Worker {
+/// The work of the thread. Simulations do it turn by turn, in a time of their own.
+pub struct Worker {
     screen: Box<dyn Screen>,
+    mailbox: Mailbox<ScreenCommand>,
     clients: BTreeMap<ClientId, Client>,
     events: Vec<ScreenEvent>,
     encoder: picture::Encoder,
@@ -149,40 +140,69 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, mailbox: &Mailbox<ScreenCommand>) {
-        if let Err(error) = self.work(mailbox) {
+    /// A worker for that screen, and the way to tell it what to do.
+    pub fn new(screen: Box<dyn Screen>) -> std::io::Result<(Outbox<ScreenCommand>, Self)> {
+        let (outbox, mailbox) = mailbox()?;
+        let worker = Self {
+            screen,
+            mailbox,
+            clients: BTreeMap::new(),
+            events: Vec::new(),
+            encoder: picture::Encoder::new(),
+            keymaps: BTreeMap::new(),
+            driver: None,
+            claimed: BTreeMap::new(),
+        };
+        Ok((outbox, worker))
+    }
+
+    /// Facts about the screen as it is now.
+    pub fn facts(&self) -> ScreenFacts {
+        ScreenFacts {
+            name: self.screen.name(),
+            size: self.screen.size(),
+        }
+    }
+
+    fn run(mut self) {
+        if let Err(error) = self.work() {
             tracing::error!(%error, "the shared display failed");
             self.tell(&ScreenMessage::Lost(error));
         }
     }
 
-    fn work(&mut self, mailbox: &Mailbox<ScreenCommand>) -> Result<(), DisplayError> {
-        loop {
-            let now = clock();
-            let due = self
-                .clients
-                .values()
-                .filter(|c| c.wants.is_some())
-                .filter_map(|c| c.painter.deadline())
-                .min();
-            let timeout = due.map(|at| at.saturating_duration_since(now));
-            let mut events = std::mem::take(&mut self.events);
-            self.screen.wait(mailbox.wake(), timeout, &mut events)?;
-            let now = clock();
-            for event in events.drain(..) {
-                self.event(event, now);
-            }
-            self.events = events;
-            mailbox.drain_wake();
-            loop {
-                match mailbox.next() {
-                    Ok(Some(command)) => self.command(command, now)?,
-                    Ok(None) => break,
-                    Err(_) => return Ok(()),
-                }
-            }
-            self.paint()?;
+    fn work(&mut self) -> Result<(), DisplayError> {
+        while self.turn(None)? {}
+        Ok(())
+    }
+
+    /// Waits for something to do, no longer than `patience`, and does it. False when every outbox is gone.
+    pub fn turn(&mut self, patience: Option<Duration>) -> Result<bool, DisplayError> {
+        let began = now();
+        let due = self
+            .clients
+            .values()
+            .filter(|c| c.wants.is_some())
+            .filter_map(|c| c.painter.deadline())
+            .map(|at| at.saturating_duration_since(began));
+        let timeout = due.chain(patience).min();
+        let mut events = std::mem::take(&mut self.events);
+        self.screen.wait(self.mailbox.wake(), timeout, &mut events)?;
+        let now = now();
+        for event in events.drain(..) {
+            self.event(event, now);
         }
+        self.events = events;
+        self.mailbox.drain_wake();
+        loop {
+            match self.mailbox.next() {
+                Ok(Some(command)) => self.command(command, now)?,
+                Ok(None) => break,
+                Err(_) => return Ok(false),
+            }
+        }
+        self.paint()?;
+        Ok(true)
     }
 
     fn event(&mut self, event: ScreenEvent, now: Instant) {
@@ -338,14 +358,14 @@ impl Worker {
     fn paint(&mut self) -> Result<(), DisplayError> {
         for client in self.clients.values_mut() {
             let Some(link) = client.wants else { continue };
-            if !client.painter.is_due(clock()) {
+            if !client.painter.is_due(now()) {
                 continue;
             }
             client.wants = None;
             let sink = &client.sink;
             let sent = client
                 .painter
-                .paint(&mut *self.screen, &mut self.encoder, link, clock, |piece| {
+                .paint(&mut *self.screen, &mut self.encoder, link, now, |piece| {
                     let _gone = sink.send(ScreenMessage::Piece(piece));
                 })?;
             if !sent {
@@ -386,7 +406,11 @@ fn soft<T>(result: Result<T, DisplayError>) -> Result<Option<T>, DisplayError> {
     }
 }
 
-/// The time outside tokio's reach: display threads are real threads.
-fn clock() -> Instant {
-    Instant::now()
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let clients: Vec<_> = self.clients.keys().collect();
+        f.debug_struct("Worker")
+            .field("clients", &clients)
+            .finish_non_exhaustive()
+    }
 }

@@ -70,23 +70,30 @@ impl Viewer {
     }
 
     fn serve(&mut self) -> Result<(), DisplayError> {
+        while self.turn(None)? {}
+        Ok(())
+    }
+
+    /// Waits for the user or the session, no longer than `patience`, and does what they want. False when the
+    /// session is gone. Simulations call it in a time of their own.
+    pub fn turn(&mut self, patience: Option<Duration>) -> Result<bool, DisplayError> {
+        let until = self.focus.deadline();
+        let until = until.map(|at| at.saturating_duration_since(now()));
+        self.look_at_display(until.into_iter().chain(patience).min())?;
+        self.seat.inbox.drain_wake();
         loop {
-            let until = self.focus.deadline();
-            self.look_at_display(until.map(|at| at.saturating_duration_since(now())))?;
-            self.seat.inbox.drain_wake();
-            loop {
-                match self.seat.inbox.next() {
-                    Ok(Some(ToViewer::Connected(server))) => self.connected(server),
-                    Ok(Some(ToViewer::Packet(packet, received))) => self.take(packet, received)?,
-                    Ok(None) => break,
-                    Err(Disconnected) => return Ok(()),
-                }
+            match self.seat.inbox.next() {
+                Ok(Some(ToViewer::Connected(server))) => self.connected(server),
+                Ok(Some(ToViewer::Packet(packet, received))) => self.take(packet, received)?,
+                Ok(None) => break,
+                Err(Disconnected) => return Ok(false),
             }
-            if self.focus.is_lost(now()) {
-                self.send(Packet::Focus(None));
-            }
-            self.windows.flush()?;
         }
+        if self.focus.is_lost(now()) {
+            self.send(Packet::Focus(None));
+        }
+        self.windows.flush()?;
+        Ok(true)
     }
 
     /// Forwards what the user did, waiting for it or a message for as long.

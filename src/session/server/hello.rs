@@ -187,7 +187,9 @@ pub(super) fn pictures(facts: &Facts, caps: &Capabilities, dialect: Dialect) -> 
             }
         }
     }
-    let scroll = encodings.contains(&Encoding::Scroll);
+    // our own client does not list it to a server that may be a 6.5, which cannot encode it
+    let flagged = caps.is("encoding.scrolling") && ours.contains(&Encoding::Scroll);
+    let scroll = flagged || encodings.contains(&Encoding::Scroll);
     encodings.retain(|e| *e != Encoding::Scroll);
     if encodings.is_empty() {
         return None;

@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 /// How a server is to behave; units are in the types, names are those of the options.
 #[derive(Clone, Debug)]
@@ -199,22 +200,35 @@ pub async fn run(
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<ServerEnd> {
-    let (outbox, screen) = screen::start(screen)?;
-    let (requests, mut inbox) = mpsc::unbounded_channel();
-    let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
-    let (links, mut arrivals) = mpsc::channel(16);
-    let accepting: Vec<_> = listeners
-        .iter()
-        .map(|listener| tokio::spawn(accept(Arc::clone(listener), links.clone())))
-        .collect();
+    let screen = screen::start(screen)?;
+    let (links, arrivals) = mpsc::channel(16);
     let names = listeners.iter().map(ToString::to_string).collect();
+    let mut listening: JoinSet<_> = listeners
+        .into_iter()
+        .map(|listener| accept(listener, links.clone()))
+        .collect();
+    let end = serve(arrivals, names, screen, config, shutdown).await;
+    listening.shutdown().await;
+    Ok(end)
+}
+
+/// Serves a screen whose worker runs already to whoever arrives, until `shutdown` resolves or a client asks for the
+/// end. `listeners` are the names of the places the links come from.
+pub async fn serve(
+    mut arrivals: mpsc::Receiver<Link>,
+    listeners: Vec<String>,
+    (outbox, screen): (Outbox<ScreenCommand>, ScreenFacts),
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()>,
+) -> ServerEnd {
+    let (requests, mut inbox) = mpsc::unbounded_channel();
     let mut hub = Hub {
         session_name: config.session_name.clone(),
         facts: Arc::new(Facts {
             config,
             screen,
             started: super::now(),
-            listeners: names,
+            listeners,
         }),
         screen: outbox,
         requests,
@@ -223,7 +237,6 @@ pub async fn run(
         next: 0,
         idle_since: Some(super::now()),
     };
-    let mut touch = tokio::time::interval(TOUCH);
     let mut shutdown = std::pin::pin!(shutdown);
     let end = loop {
         let idle = hub.idle_deadline();
@@ -234,32 +247,34 @@ pub async fn run(
                 break end;
             },
             Some(link) = arrivals.recv() => hub.welcome(link),
-            _ = touch.tick() => listeners.iter().for_each(|listener| touch_file(listener)),
             () = tokio::time::sleep_until(idle.unwrap_or_else(super::now).into()), if idle.is_some() => {
                 break ServerEnd::Idle;
             }
         }
     };
-    for task in accepting {
-        task.abort();
-    }
+    drop(arrivals);
     hub.end(&end);
     hub.farewell(inbox).await;
-    Ok(end)
+    end
 }
 
-async fn accept(listener: Arc<Listener>, links: mpsc::Sender<Link>) {
+async fn accept(listener: Listener, links: mpsc::Sender<Link>) {
+    let mut touch = tokio::time::interval(TOUCH);
     loop {
-        match listener.accept().await {
-            Ok(link) => {
-                if links.send(link).await.is_err() {
+        tokio::select! {
+            biased;
+            accepted = listener.accept() => match accepted {
+                Ok(link) => {
+                    if links.send(link).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "no longer listening");
                     return;
                 }
-            }
-            Err(error) => {
-                tracing::error!(%error, "no longer listening");
-                return;
-            }
+            },
+            _ = touch.tick() => touch_file(&listener),
         }
     }
 }
