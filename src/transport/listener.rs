@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::error::AcceptError;
 use super::socket::{Socket, describe, register};
 use super::unix::SocketFile;
-use super::{Link, TransportKind, Tuning};
+use super::{Link, LinkInfo, TransportKind, Tuning};
 use crate::address::Options;
 
 /// Connections the kernel may queue for us.
@@ -104,7 +104,20 @@ impl Listener {
             socket.tune(&self.tuning);
         }
         let info = socket.info(self.kind, self.to_string());
+        if self.is_for_owner() && !is_owner(&info) {
+            tracing::warn!(
+                "refused on {}: {:?} is not the owner",
+                self.local,
+                info.credentials
+            );
+            return Err(Errno::ACCESS.into());
+        }
         Ok(Link::new(socket, info))
+    }
+
+    /// `auth=peercred` without a list lets in nobody but the owner (`endpoints.md` h.4).
+    fn is_for_owner(&self) -> bool {
+        self.options.get("auth") == Some("peercred")
     }
 
     /// Updates the time of the socket's file, which keeps cleaners of temporary files away. `Ok(false)` when the file
@@ -158,6 +171,12 @@ impl std::fmt::Display for Listener {
             write!(f, "{}://{}", self.kind, self.local)
         }
     }
+}
+
+/// Whether the kernel says that the peer is run by who runs us.
+fn is_owner(info: &LinkInfo) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    info.credentials.is_some_and(|peer| peer.uid == own)
 }
 
 /// Whose fault it is that a connection was not accepted.

@@ -74,6 +74,34 @@ async fn automatic_sockets_are_where_clients_look() {
 }
 
 #[tokio::test]
+async fn an_abstract_socket_is_closed_to_other_users() {
+    use std::os::unix::process::CommandExt;
+
+    let name = format!("xpra-rs-test-owner-{}", std::process::id());
+    let bind = bind(TransportKind::Socket, &format!("@{name}"));
+    let listeners = listen(&bind, &ListenOptions::default()).await.unwrap();
+    let script = format!("import socket; s = socket.socket(1); s.connect('\\0{name}'); print(s.recv(1))");
+    let stranger = std::process::Command::new("python3")
+        .args(["-c", &script])
+        .current_dir("/")
+        .uid(65534)
+        .stdout(std::process::Stdio::piped())
+        .spawn();
+    let Ok(stranger) = stranger else {
+        eprintln!("skipped: needs root, to be somebody else, and python3");
+        return;
+    };
+    let ended = tokio::task::spawn_blocking(move || stranger.wait_with_output().unwrap());
+    tokio::select! {
+        link = listeners[0].accept() => panic!("let in: {link:?}"),
+        ended = ended => {
+            let ended = ended.unwrap();
+            assert!(ended.status.success() && ended.stdout == b"b''\n", "{ended:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_abstract_socket_lets_only_its_owner_in_unless_told() {
     let display = format!("rs-test-{}", std::process::id());
     let options = |display: &str| {
