@@ -94,19 +94,6 @@ fn frames_come_in_time_and_change_the_part_asked_for() {
     assert_eq!(clock.frame_time(1_000_000), None);
 }
 
-/// Not a test of behaviour: `cargo test --release --lib -- --ignored --nocapture paint_time`.
-#[test]
-#[ignore = "a measurement"]
-fn paint_time() {
-    let mut card = TestCard::new(HD, 0, 0.3);
-    let start = Instant::now();
-    for frame in 0..1000 {
-        card.frame = frame;
-        card.paint();
-    }
-    println!("a 720p frame of which 30 % move: {:?}", start.elapsed() / 1000);
-}
-
 #[test]
 fn a_frame_follows_from_its_number() {
     let mut a = TestCard::new(HD, 0, 0.3);

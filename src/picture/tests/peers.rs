@@ -126,6 +126,8 @@ fn pillow() -> Option<PathBuf> {
         std::env::var_os("XPRA_PEER_PYTHON").map(PathBuf::from),
         Some(home.join(".cache/xpra-peers/xpra-6.5.5/bin/python")),
         Some(PathBuf::from("python3")),
+        // The distribution's, which its python3-pil is for, when another comes first in PATH.
+        Some(PathBuf::from("/usr/bin/python3")),
     ];
     let works = |python: &PathBuf| {
         Command::new(python)

@@ -33,11 +33,7 @@ impl Stage {
     }
 
     fn sharing(sharing: bool) -> Option<Self> {
-        Self::on("800x600x24", sharing)
-    }
-
-    fn on(screen: &str, sharing: bool) -> Option<Self> {
-        let server = TestServer::start(screen, &[])?;
+        let server = TestServer::start("800x600x24", &[])?;
         let windows = X11Windows::connect(Some(&server.display), sharing).unwrap();
         let other = server.connect();
         let root = other.setup().roots[0].root;
