@@ -1,10 +1,10 @@
 //! What is on the screen is what clients show, to the bit once it is quiet.
 
-use super::fake::Puppet;
 use super::world::{Acknowledge, Order, SCREEN, World, hello};
 use crate::codec::Dialect;
 use crate::packet::Packet;
 use crate::session::driver::now;
+use crate::session::fake_screen::Puppet;
 use crate::session::server::ServerConfig;
 use crate::types::{Encoding, Rect, Size};
 use std::time::Duration;

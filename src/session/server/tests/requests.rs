@@ -1,6 +1,5 @@
 //! One-shot requests, input, clipboard and what clients may change.
 
-use super::fake::Asked;
 use super::world::{Client, World, hello};
 use crate::codec::{Dialect, Value};
 use crate::display::{ClipboardEvent, Input, ScreenEvent, Selection};
@@ -8,6 +7,7 @@ use crate::packet::{
     ButtonAction, Capabilities, ClipboardContents, ClipboardRequest, ClipboardToken, Contents, Packet,
     PointerState, WheelMotion, WindowPlace,
 };
+use crate::session::fake_screen::Asked;
 use crate::session::server::{ServerConfig, ServerEnd};
 use crate::session::{Answer, Request, ask};
 use crate::types::{Point, Rect};

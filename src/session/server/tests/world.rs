@@ -1,12 +1,12 @@
 //! A server on a unix socket, and hand-made clients.
 
-use super::fake::Puppet;
 use crate::address::{Address, Bind, DEFAULT_MIN_PORT, TransportKind};
 use crate::codec::{Dialect, Value};
 use crate::packet::{Capabilities, Draw, DrawAck, Packet, WindowPlace};
 use crate::picture::Decoder;
 use crate::protocol::{CloseReason, Connection, ConnectionConfig, Event};
 use crate::session::driver::{Handler, drive, now};
+use crate::session::fake_screen::Puppet;
 use crate::session::server::{ServerConfig, ServerEnd, run};
 use crate::transport::{ConnectOptions, ListenOptions, connect, listen};
 use crate::types::{Canvas, PixelFormat, Rect, Size};
