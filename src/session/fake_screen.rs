@@ -1,5 +1,11 @@
 //! A screen in memory that does what it is told.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "test screens are small"
+)]
+
 use crate::display::poll::readable;
 use crate::display::{Clipboard, Cursor, DisplayError, Input, Keymap, Screen, ScreenEvent, Selection};
 use crate::types::{Image, PixelFormat, Rect, Size};

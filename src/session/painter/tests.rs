@@ -1,5 +1,10 @@
 //! A painter, a screen in memory and a clock that is moved by hand.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "colours are cut out of larger numbers, screens are small"
+)]
+
 use super::*;
 use crate::picture::Decoder;
 use crate::session::fake_screen::{FakeScreen, Puppet};
@@ -14,6 +19,7 @@ struct World {
     encoder: Encoder,
     shown: Vec<u8>,
     now: Instant,
+    seed: u32,
 }
 
 impl World {
@@ -38,6 +44,7 @@ impl World {
             encoder: Encoder::new(),
             shown: vec![1; SCREEN.area() as usize * 4],
             now,
+            seed: 0,
         }
     }
 
@@ -65,7 +72,8 @@ impl World {
     }
 
     fn noise(&mut self, rect: Rect) {
-        let mut state = 1u32;
+        self.seed += 1;
+        let mut state = self.seed;
         self.puppet.paint(rect, |_, _| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             [(state >> 8) as u8, (state >> 16) as u8, (state >> 24) as u8]

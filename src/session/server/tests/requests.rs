@@ -109,19 +109,10 @@ async fn several_clients_are_told_apart() {
     .await;
     let one = world.attach(hello(&["rgb24"])).await;
     let two = world.attach(hello(&["png"])).await;
+    world.puppet.paint(Rect::new(0, 0, 50, 50), |_, _| [7; 3]);
     one.shows(&world.puppet).await;
     two.shows(&world.puppet).await;
-    let Answer::Info(info) = answer(
-        &world,
-        &Request::Info {
-            subsystems: Vec::new(),
-        },
-    )
-    .await
-    else {
-        panic!()
-    };
-    let caps = crate::packet::Capabilities::from_value(info);
+    let caps = info(&world).await;
     assert!(caps.int("client.0.window.1.total_frames.rgb24").is_some());
     assert!(
         caps.int("client.1.window.1.total_pixels.png").is_some() || caps.get("client.1.window.1").is_some()
