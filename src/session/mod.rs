@@ -3,6 +3,8 @@
 pub mod client;
 mod dial;
 mod driver;
+#[cfg(test)]
+mod fake_screen;
 mod mailbox;
 mod painter;
 mod request;

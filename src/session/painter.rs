@@ -394,3 +394,6 @@ fn seed() -> u64 {
         Err(_) => 0x9e37_79b9_7f4a_7c15,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -249,6 +249,7 @@ impl ServerSession {
         match packet {
             Packet::ShutdownServer => return self.end_server(false),
             Packet::ExitServer => return self.end_server(true),
+            Packet::Hello(_) => return connection.close(reason::PROTOCOL_ERROR, "a second hello"),
             _ => {}
         }
         let Stage::Client(session) = &mut self.stage else {
@@ -462,8 +463,7 @@ impl Handler for ServerSession {
 
     fn event(&mut self, connection: &mut Connection, event: Event, now: Instant) {
         match event {
-            Event::Hello(caps) if matches!(self.stage, Stage::Stranger) => self.hello(connection, caps, now),
-            Event::Hello(_) => connection.close(reason::PROTOCOL_ERROR, "a second hello"),
+            Event::Hello(caps) => self.hello(connection, caps, now),
             Event::Packet(packet) => self.packet(connection, packet, now),
             Event::Closed(_) => {}
         }

@@ -1,0 +1,176 @@
+//! A painter, a screen in memory and a clock that is moved by hand.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "colours are cut out of larger numbers, screens are small"
+)]
+
+use super::*;
+use crate::picture::Decoder;
+use crate::session::fake_screen::{FakeScreen, Puppet};
+use crate::types::{Canvas, PixelFormat};
+
+const SCREEN: Size = Size::new(256, 160);
+
+struct World {
+    puppet: Puppet,
+    screen: FakeScreen,
+    painter: Painter,
+    encoder: Encoder,
+    shown: Vec<u8>,
+    now: Instant,
+    seed: u32,
+}
+
+impl World {
+    fn new(encodings: &[Encoding]) -> Self {
+        let (puppet, screen) = Puppet::new(SCREEN);
+        let takes = Client {
+            encodings: encodings.to_vec(),
+            rgb_formats: [PixelFormat::Bgrx].into_iter().collect(),
+            lz4: true,
+            min_quality: 30,
+            max_quality: 95,
+            speed: 50,
+            lossless_only: false,
+        };
+        let now = Instant::now();
+        let mut painter = Painter::new(SCREEN, takes, true);
+        painter.damage(SCREEN.rect(), now);
+        Self {
+            puppet,
+            screen,
+            painter,
+            encoder: Encoder::new(),
+            shown: vec![1; SCREEN.area() as usize * 4],
+            now,
+            seed: 0,
+        }
+    }
+
+    /// Paints once; the encodings used.
+    fn paint(&mut self, link: LinkSpeed) -> Vec<Encoding> {
+        let (mut pieces, now) = (Vec::new(), self.now);
+        self.painter
+            .paint(
+                &mut self.screen,
+                &mut self.encoder,
+                link,
+                || now,
+                |piece| pieces.push(piece),
+            )
+            .unwrap();
+        let mut canvas =
+            Canvas::new(&mut self.shown, SCREEN, SCREEN.w as usize * 4, PixelFormat::Bgrx).unwrap();
+        for (i, piece) in pieces.iter().enumerate() {
+            assert_eq!(piece.flush as usize, pieces.len() - i - 1);
+            Decoder::new()
+                .paint(&mut canvas, piece.rect, &piece.coded)
+                .unwrap();
+        }
+        pieces.iter().map(|piece| piece.coded.encoding).collect()
+    }
+
+    fn noise(&mut self, rect: Rect) {
+        self.seed += 1;
+        let mut state = self.seed;
+        self.puppet.paint(rect, |_, _| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            [(state >> 8) as u8, (state >> 16) as u8, (state >> 24) as u8]
+        });
+        self.painter.damage(rect, self.now);
+    }
+
+    fn is_exact(&self) -> bool {
+        let state = self.puppet.state();
+        let mut pairs = self.shown.chunks_exact(4).zip(state.pixels.chunks_exact(4));
+        pairs.all(|(a, b)| a[..3] == b[..3])
+    }
+}
+
+#[test]
+fn lossy_pixels_are_refreshed_once_it_is_quiet_and_then_nothing_is_due() {
+    let mut world = World::new(&[Encoding::Jpeg, Encoding::Png]);
+    let slow = LinkSpeed::mbit(50);
+    world.noise(SCREEN.rect());
+    assert!(world.paint(slow).contains(&Encoding::Jpeg));
+    assert!(!world.is_exact());
+    // a change in the same place puts it off
+    world.now += Duration::from_millis(100);
+    world.noise(Rect::new(0, 0, 256, 100));
+    world.paint(slow);
+    world.now += Duration::from_millis(100);
+    assert!(!world.painter.is_due(world.now));
+    world.now += Duration::from_millis(60);
+    let mut paints = 0;
+    while world.painter.is_due(world.now) {
+        assert!(!world.paint(slow).contains(&Encoding::Jpeg));
+        paints += 1;
+        assert!(paints < 20);
+    }
+    assert!(world.is_exact());
+    assert_eq!(world.painter.deadline(), None);
+}
+
+#[test]
+fn a_refresh_leaves_a_slow_link_room() {
+    let mut world = World::new(&[Encoding::Png]);
+    world.noise(SCREEN.rect());
+    world.paint(LinkSpeed::LOCAL);
+    world.painter.refresh(SCREEN.rect(), world.now);
+    let captured = world.puppet.state().captured;
+    world.paint(LinkSpeed::mbit(1));
+    let part = world.puppet.state().captured - captured;
+    assert!((1..SCREEN.area() / 4).contains(&part), "{part} pixels");
+    assert!(world.painter.is_due(world.now));
+    world.shown.fill(9);
+    world.painter.refresh(SCREEN.rect(), world.now);
+    while world.painter.is_due(world.now) {
+        world.paint(LinkSpeed::mbit(1));
+    }
+    assert!(world.is_exact());
+}
+
+#[test]
+fn what_cannot_be_made_better_is_not_sent_again() {
+    let mut world = World::new(&[Encoding::Jpeg]);
+    world.noise(SCREEN.rect());
+    world.paint(LinkSpeed::mbit(10));
+    for _ in 0..20 {
+        world.now += Duration::from_millis(200);
+        if world.painter.is_due(world.now) {
+            world.paint(LinkSpeed::mbit(10));
+        }
+    }
+    assert_eq!(world.painter.deadline(), None);
+}
+
+#[test]
+fn moved_lossy_pixels_end_exact() {
+    let mut world = World::new(&[Encoding::Jpeg, Encoding::Png]);
+    let slow = LinkSpeed::mbit(50);
+    world.noise(SCREEN.rect());
+    world.paint(slow);
+    for _ in 0..5 {
+        world.now += Duration::from_millis(20);
+        world.puppet.scroll_up(9);
+        world.painter.damage(SCREEN.rect(), world.now);
+        world.paint(slow);
+    }
+    for _ in 0..50 {
+        world.now += Duration::from_millis(10);
+        if world.painter.is_due(world.now) {
+            world.paint(slow);
+        }
+    }
+    assert!(world.is_exact());
+}
+
+#[test]
+fn an_unchanged_screen_gives_nothing() {
+    let mut world = World::new(&[Encoding::Rgb32]);
+    world.paint(LinkSpeed::LOCAL);
+    world.painter.damage(SCREEN.rect(), world.now);
+    assert!(world.paint(LinkSpeed::LOCAL).is_empty());
+    assert!(!world.painter.is_due(world.now));
+}

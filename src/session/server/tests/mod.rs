@@ -1,0 +1,13 @@
+//! The whole server on a real socket, with a screen in memory and hand-made clients.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "colours are cut out of larger numbers, screens are small"
+)]
+
+mod limits;
+mod login;
+mod pictures;
+mod requests;
+mod world;
