@@ -342,7 +342,10 @@ fn keymap_pairs(dialect: Dialect, keymap: &Keymap, sync: bool) -> Vec<(String, V
     .collect();
     let mut query = Value::map();
     queried.iter().for_each(|(key, value)| query.insert(*key, *value));
-    let text: String = queried.iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
+    let text: String = queried
+        .iter()
+        .map(|(key, value)| format!("{key}: {value}\n"))
+        .collect();
     let pairs = [
         ("layout", Value::from(keymap.layout.as_str())),
         ("variant", keymap.variant.as_str().into()),
@@ -391,8 +394,14 @@ fn core_keycodes(keymap: &Keymap) -> Value {
             [a, b, "", "", c, d, "", ""] => [a, b, a, b, c, d, c, d],
             row => row,
         };
-        let used = row.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1);
-        map.insert(keycode, Value::List(row.iter().take(used).map(|name| (*name).into()).collect()));
+        let used = row
+            .iter()
+            .rposition(|name| !name.is_empty())
+            .map_or(0, |last| last + 1);
+        map.insert(
+            keycode,
+            Value::List(row.iter().take(used).map(|name| (*name).into()).collect()),
+        );
     }
     map
 }

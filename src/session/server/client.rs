@@ -276,7 +276,14 @@ impl ServerSession {
             "stop" | "exit" => {
                 let exit = request == "exit";
                 answer_hello(connection, Capabilities::default());
-                connection.close(if exit { reason::SERVER_EXIT } else { reason::SERVER_SHUTDOWN }, "");
+                connection.close(
+                    if exit {
+                        reason::SERVER_EXIT
+                    } else {
+                        reason::SERVER_SHUTDOWN
+                    },
+                    "",
+                );
                 self.end_server(exit);
             }
             _ => connection.close(
