@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group};
-use xpra::codec::{Coding, Decoder, Encoder, Limits, Value};
+use xpra::codec::{Coding, Decoder, Encoder, Limits, Tape, Value};
+use xpra::packet::{Packet, Side};
 
 const CODING: Coding = Coding::Rencodeplus;
 
@@ -125,9 +126,35 @@ fn values(c: &mut Criterion) {
         group.finish();
         let mut group = c.benchmark_group("codec/decode");
         group.throughput(Throughput::Bytes(bytes.len() as u64));
+        let mut decode = decode(&bytes);
+        group.bench_function(case.name, |b| b.iter(&mut decode));
+        group.finish();
+    }
+}
+
+/// Decodes a body that was received, and drops the one before.
+fn decode(body: &Bytes) -> impl FnMut() {
+    let mut tape = Tape::new();
+    let limits = Limits::after_hello();
+    move || {
+        let value = tape.decode(CODING, black_box(body).clone(), &limits).unwrap();
+        black_box(value);
+    }
+}
+
+/// Bytes to a typed packet.
+fn parse(c: &mut Criterion) {
+    for case in [draw(), ping()] {
+        let bytes = encoded(&case.packet);
+        let mut group = c.benchmark_group("packet/parse");
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
         let limits = Limits::after_hello();
         group.bench_function(case.name, |b| {
-            b.iter(|| CODING.decode(black_box(&bytes), &limits).unwrap())
+            let mut tape = Tape::new();
+            b.iter(|| {
+                let value = tape.decode(CODING, black_box(&bytes).clone(), &limits).unwrap();
+                Packet::parse(value.as_list().unwrap(), Side::Server).unwrap()
+            });
         });
         group.finish();
     }
@@ -182,13 +209,12 @@ fn comparison() {
             continue;
         };
         let bytes = encoded(&case.packet);
-        let limits = Limits::after_hello();
         let mut out = Vec::new();
         let our_encode = time_ours(|| {
             out.clear();
             CODING.encode(black_box(&case.packet), &mut out).unwrap();
         });
-        let our_decode = time_ours(|| drop(black_box(CODING.decode(black_box(&bytes), &limits).unwrap())));
+        let our_decode = time_ours(decode(&bytes));
         println!(
             "{:<12}{their_encode:>14.0}{our_encode:>14.0}{:>8.1}{their_decode:>14.0}{our_decode:>14.0}{:>8.1}",
             case.name,
@@ -239,7 +265,7 @@ fn time_ours(mut call: impl FnMut()) -> f64 {
     best.as_secs_f64() * 1e9 / f64::from(CALLS)
 }
 
-criterion_group!(benches, values, records);
+criterion_group!(benches, values, parse, records);
 
 fn main() {
     benches();

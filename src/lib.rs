@@ -112,6 +112,7 @@ mod tests {
         (
             "session",
             &[
+                "address",
                 "codec",
                 "delivery",
                 "display",

@@ -1,10 +1,8 @@
 //! bencode as xpra 3 speaks it (`wire.md` 2.3).
 
-use bytes::Bytes;
-use compact_str::CompactString;
-
 use super::integer::{self, MAX_DECIMAL};
 use super::rencode::put_length;
+use super::tape::{Node, Span, Writer};
 use super::{EncodeError, Limits, Value, ValueError};
 
 /// A length is at most ten digits.
@@ -12,102 +10,84 @@ const MAX_LENGTH_TEXT: usize = 10;
 /// Deeper values are a mistake of ours.
 const MAX_DEPTH: usize = 512;
 
-/// The value at the start of `input` and the bytes it takes.
-pub(super) fn decode(input: &Bytes, limits: &Limits) -> Result<(Value, usize), ValueError> {
+/// Appends the nodes of the value at the start of `body` and returns the bytes it takes.
+pub(super) fn read(body: &[u8], limits: &Limits, nodes: &mut Vec<Node>) -> Result<usize, ValueError> {
     let mut reader = Reader {
-        source: input,
-        rest: input,
-        depth: limits.depth,
-        items: limits.items,
+        rest: body,
+        tape: Writer::new(body, limits, nodes)?,
     };
-    let value = reader.value()?;
-    Ok((value, input.len() - reader.rest.len()))
+    reader.value()?;
+    Ok(body.len() - reader.rest.len())
 }
 
 struct Reader<'a> {
-    source: &'a Bytes,
     rest: &'a [u8],
-    /// Levels that may still be opened.
-    depth: usize,
-    /// Values that may still be read.
-    items: usize,
+    tape: Writer<'a>,
 }
 
 impl<'a> Reader<'a> {
-    fn value(&mut self) -> Result<Value, ValueError> {
-        self.items = self.items.checked_sub(1).ok_or(ValueError::Items)?;
+    fn value(&mut self) -> Result<(), ValueError> {
+        self.tape.count(1)?;
         match self.rest {
             [] => Err(ValueError::Truncated),
             [b'i', rest @ ..] => {
                 self.rest = rest;
                 self.int()
             }
-            [b'0'..=b'9', ..] => {
-                let bytes = self.string()?;
-                Ok(Value::Bytes(if bytes.is_empty() {
-                    Bytes::new()
-                } else {
-                    self.source.slice_ref(bytes)
-                }))
-            }
+            [b'0'..=b'9', ..] => self.string(Node::Bytes).map(drop),
             [b'u', rest @ ..] => {
                 self.rest = rest;
-                CompactString::from_utf8(self.string()?)
-                    .map(Value::Text)
-                    .map_err(|_| ValueError::Utf8)
+                let bytes = self.string(Node::Text)?;
+                std::str::from_utf8(bytes).map(drop).map_err(|_| ValueError::Utf8)
             }
             [b'l', rest @ ..] => {
                 self.rest = rest;
-                self.nested(Self::list)
+                self.list()
             }
             [b'd', rest @ ..] => {
                 self.rest = rest;
-                self.nested(Self::dict)
+                self.dict()
             }
             [code, ..] => Err(ValueError::TypeCode(*code)),
         }
     }
 
-    fn list(&mut self) -> Result<Value, ValueError> {
-        let mut items = Vec::new();
+    fn list(&mut self) -> Result<(), ValueError> {
+        let place = self.tape.open()?;
+        let mut len = 0;
         while !self.at_end() {
-            items.push(self.value()?);
+            self.value()?;
+            len += 1;
         }
-        Ok(Value::List(items))
+        self.tape.close(place, Node::List, len);
+        Ok(())
     }
 
-    fn dict(&mut self) -> Result<Value, ValueError> {
-        let mut pairs = Vec::new();
+    fn dict(&mut self) -> Result<(), ValueError> {
+        let place = self.tape.open()?;
+        let mut len = 0;
         while !self.at_end() {
-            let key = self.value()?;
-            if matches!(key, Value::List(_) | Value::Map(_)) {
+            if matches!(self.rest, [b'l' | b'd', ..]) {
                 return Err(ValueError::Unhashable);
             }
-            pairs.push((key, self.value()?));
+            self.value()?;
+            self.value()?;
+            len += 1;
         }
-        Ok(Value::Map(pairs))
+        self.tape.close(place, Node::Map, len);
+        Ok(())
     }
 
-    fn nested(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<Value, ValueError>,
-    ) -> Result<Value, ValueError> {
-        self.depth = self.depth.checked_sub(1).ok_or(ValueError::Depth)?;
-        let value = read(self)?;
-        self.depth += 1;
-        Ok(value)
-    }
-
-    fn int(&mut self) -> Result<Value, ValueError> {
+    fn int(&mut self) -> Result<(), ValueError> {
+        let start = self.rest;
         let text = self.until(b'e', MAX_DECIMAL, ValueError::Integer)?;
-        let text = std::str::from_utf8(text).map_err(|_| ValueError::Integer)?;
-        if !integer::is_canonical(text) {
+        if !std::str::from_utf8(text).is_ok_and(integer::is_canonical) {
             return Err(ValueError::Integer);
         }
-        integer::lenient(text.as_bytes())
+        self.tape.push_decimal(start, text.len())
     }
 
-    fn string(&mut self) -> Result<&'a [u8], ValueError> {
+    fn string(&mut self, kind: impl FnOnce(Span) -> Node) -> Result<&'a [u8], ValueError> {
         let text = self.until(b':', MAX_LENGTH_TEXT, ValueError::Length)?;
         let (first, digits) = text.split_first().ok_or(ValueError::Length)?;
         if !text.iter().all(u8::is_ascii_digit) || (*first == b'0' && !digits.is_empty()) {
@@ -115,6 +95,7 @@ impl<'a> Reader<'a> {
         }
         let len = integer::length(*first, digits)?;
         let (bytes, rest) = self.rest.split_at_checked(len).ok_or(ValueError::Truncated)?;
+        self.tape.push(kind(self.tape.span(self.rest, len)));
         self.rest = rest;
         Ok(bytes)
     }

@@ -5,7 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::header::Flags;
-use super::{DecodeError, EncodeError, Limits, Value, ValueError, bencode, rencode, yaml};
+use super::tape::Node;
+use super::{DecodeError, EncodeError, Limits, Tape, Value, ValueError, bencode, rencode, yaml};
 
 /// How the body of a packet is coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,20 +52,9 @@ impl Coding {
 
     /// The value at the start of `input`; bytes after it are ignored. Byte strings are slices of `input`.
     pub fn decode(self, input: &Bytes, limits: &Limits) -> Result<Value, DecodeError> {
-        let mut value = Value::Null;
-        self.decode_into(input, limits, &mut value)?;
-        Ok(value)
-    }
-
-    /// The value that `input` holds as the body of a record: bencode and YAML allow nothing after it
-    /// (`wire.md` 1.6).
-    pub fn decode_body(self, input: &Bytes, limits: &Limits) -> Result<Value, DecodeError> {
-        let mut value = Value::Null;
-        let used = self.decode_into(input, limits, &mut value)?;
-        if self == Self::Bencode && used != input.len() {
-            return Err(ValueError::Trailing.into());
-        }
-        Ok(value)
+        let mut tape = Tape::default();
+        tape.read(self, input.clone(), limits)?;
+        Ok(tape.root().to_value())
     }
 
     /// Appends `value`.
@@ -91,19 +81,26 @@ impl Coding {
         }
     }
 
-    /// Puts the value at the start of `input` into `place`, which is null, and returns the bytes it takes.
-    fn decode_into(self, input: &Bytes, limits: &Limits, place: &mut Value) -> Result<usize, ValueError> {
+    /// Appends the nodes of the value at the start of `body` and returns the bytes it takes.
+    pub(super) fn read(
+        self,
+        body: &mut Bytes,
+        limits: &Limits,
+        nodes: &mut Vec<Node>,
+    ) -> Result<usize, ValueError> {
         match self {
-            Self::Rencodeplus => return rencode::decode::<true>(input, limits, place),
-            Self::Rencode => return rencode::decode::<false>(input, limits, place),
-            Self::Bencode => {
-                let (value, used) = bencode::decode(input, limits)?;
-                *place = value;
-                return Ok(used);
+            Self::Rencodeplus => rencode::read::<true>(body, limits, nodes),
+            Self::Rencode => rencode::read::<false>(body, limits, nodes),
+            Self::Bencode => bencode::read(body, limits, nodes),
+            Self::Yaml => {
+                // Its texts are not as they are in the document: recoded, they are parts of a body.
+                let value = yaml::decode(body, limits)?;
+                let mut recoded = Vec::new();
+                rencode::encode::<true>(&value, &mut recoded).map_err(|_| ValueError::Integer)?;
+                *body = recoded.into();
+                rencode::read::<true>(body, limits, nodes)
             }
-            Self::Yaml => *place = yaml::decode(input, limits)?,
         }
-        Ok(input.len())
     }
 }
 

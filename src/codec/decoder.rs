@@ -2,14 +2,14 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{DecodeError, Dialect, Flags, Header, Limits, Value};
+use super::{DecodeError, Dialect, Flags, Header, Items, Limits, Tape, ValueRef};
 
 /// A packet as the wire carries it: its items, its chunks put in their places.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RawPacket {
+#[derive(Clone, Debug)]
+pub struct RawPacket<'a> {
     /// The packet type, then the arguments; never empty and without nulls. The type is text, or, from a peer of
     /// [`Dialect::G3`], bytes or an integer alias.
-    pub items: Vec<Value>,
+    pub items: Items<'a>,
     /// The flags of the main record.
     pub flags: Flags,
     /// Bytes of all its records.
@@ -19,8 +19,8 @@ pub struct RawPacket {
 /// Reads packets out of a stream of bytes.
 ///
 /// The driver reads the socket into [`read_buf`](Self::read_buf) and calls [`poll`](Self::poll) until it returns
-/// `None`. Payloads are not copied: byte strings and chunks are slices of what was read. Memory grows with what
-/// arrives, never with what a header claims. An error is final and is repeated.
+/// `None`. Payloads are not copied: byte strings and chunks are slices of what was read, and a packet is read from
+/// them before the next call. Memory grows with what arrives, never with what a header claims. An error is final and is repeated.
 #[derive(Debug)]
 pub struct Decoder {
     limits: Limits,
@@ -28,6 +28,8 @@ pub struct Decoder {
     /// The header of the record at the head of the buffer, once it was read and taken off.
     header: Option<Header>,
     chunks: Vec<Chunk>,
+    /// The packet last returned.
+    tape: Tape,
     /// Bytes of the records of the packet being read.
     wire_bytes: usize,
     failed: Option<DecodeError>,
@@ -54,6 +56,7 @@ impl Decoder {
             buffer: BytesMut::new(),
             header: None,
             chunks: Vec::new(),
+            tape: Tape::default(),
             wire_bytes: 0,
             failed: None,
         }
@@ -79,16 +82,23 @@ impl Decoder {
     }
 
     /// The next packet; `None` when more bytes are needed.
-    pub fn poll(&mut self) -> Result<Option<RawPacket>, DecodeError> {
+    pub fn poll(&mut self) -> Result<Option<RawPacket<'_>>, DecodeError> {
+        self.tape.clear();
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        self.next_packet().inspect_err(|error| {
+        let flags = self.next_packet().inspect_err(|error| {
             // More of the text may still come.
             if !matches!(error, DecodeError::NotXpra(_)) {
                 self.failed = Some(error.clone());
             }
-        })
+        })?;
+        let packet = flags.zip(self.tape.root().as_list());
+        Ok(packet.map(|(flags, items)| RawPacket {
+            items,
+            flags,
+            wire_bytes: std::mem::take(&mut self.wire_bytes),
+        }))
     }
 
     /// True between packets: the stream may end here.
@@ -96,7 +106,8 @@ impl Decoder {
         self.header.is_none() && self.chunks.is_empty() && self.buffer.is_empty()
     }
 
-    fn next_packet(&mut self) -> Result<Option<RawPacket>, DecodeError> {
+    /// Reads the next packet onto the tape and returns the flags of its main record.
+    fn next_packet(&mut self) -> Result<Option<Flags>, DecodeError> {
         while let Some(header) = self.next_header()? {
             let size = payload_size(header);
             if self.buffer.len() < size {
@@ -107,7 +118,8 @@ impl Decoder {
             let payload = self.buffer.split_to(size).freeze();
             let data = self.open(header, payload)?;
             if header.chunk == 0 {
-                return self.assemble(header, &data).map(Some);
+                self.assemble(header, data)?;
+                return Ok(Some(header.flags));
             }
             self.chunks.push(Chunk { header, data });
         }
@@ -171,34 +183,30 @@ impl Decoder {
     }
 
     /// The packet of a main record and the chunks before it. Its flags tell which rules hold for all of them.
-    fn assemble(&mut self, header: Header, body: &Bytes) -> Result<RawPacket, DecodeError> {
+    fn assemble(&mut self, header: Header, body: Bytes) -> Result<(), DecodeError> {
         let dialect = header.flags.dialect();
         header.check(dialect)?;
-        let Value::List(mut items) = header.flags.coding().decode_body(body, &self.limits)? else {
-            return Err(DecodeError::Packet("not a list"));
-        };
-        check_type(&items, dialect)?;
+        let root = self.tape.decode(header.flags.coding(), body, &self.limits)?;
+        let items = root.as_list().ok_or(DecodeError::Packet("not a list"))?;
+        check_type(items, dialect)?;
         for Chunk { header, data } in self.chunks.drain(..) {
             header.check(dialect)?;
             let index = header.chunk;
             let fault = |reason| DecodeError::Chunk { index, reason };
-            let place = items
-                .get_mut(usize::from(index))
+            let place = self
+                .tape
+                .items()
+                .nth(index.into())
                 .ok_or_else(|| fault("no such argument"))?;
             if dialect == Dialect::G6 && !place.is_falsy() {
                 return Err(fault("the argument is not empty"));
             }
-            *place = Value::Bytes(data);
+            self.tape.put_chunk(index.into(), data);
         }
-        if items.contains(&Value::Null) {
+        if self.tape.items().any(ValueRef::is_null) {
             return Err(DecodeError::Packet("null argument"));
         }
-        let wire_bytes = std::mem::take(&mut self.wire_bytes);
-        Ok(RawPacket {
-            items,
-            flags: header.flags,
-            wire_bytes,
-        })
+        Ok(())
     }
 }
 
@@ -208,10 +216,12 @@ fn payload_size(header: Header) -> usize {
 }
 
 /// `wire.md` 1.6, 1.7.
-fn check_type(items: &[Value], dialect: Dialect) -> Result<(), DecodeError> {
-    match (items.first(), dialect) {
-        (Some(Value::Text(_)), _) | (Some(Value::Bytes(_) | Value::Int(_)), Dialect::G3) => Ok(()),
-        (Some(_), _) => Err(DecodeError::Packet("invalid packet type")),
-        (None, _) => Err(DecodeError::Packet("empty")),
+fn check_type(mut items: Items<'_>, dialect: Dialect) -> Result<(), DecodeError> {
+    let name = items.next().ok_or(DecodeError::Packet("empty"))?;
+    let alias = || name.as_bytes().is_some() || name.is_int();
+    if name.is_text() || (dialect == Dialect::G3 && alias()) {
+        Ok(())
+    } else {
+        Err(DecodeError::Packet("invalid packet type"))
     }
 }

@@ -3,6 +3,9 @@
 //! [`Decoder`] turns the bytes of a stream into [`RawPacket`]s, [`Encoder`] turns packets into the byte slices to
 //! write. Neither does I/O nor reads a clock, and neither allocates what a peer merely claims: every number a peer
 //! chooses is held against [`Limits`] first. What the packets mean is not known here.
+//!
+//! Values have two forms: what is received is read from a [`Tape`] through [`ValueRef`], and what is sent or kept
+//! is a [`Value`] of its own.
 
 mod bencode;
 mod coding;
@@ -16,9 +19,11 @@ pub mod json;
 mod limits;
 mod lzo;
 mod rencode;
+mod tape;
 #[cfg(test)]
 mod tests;
 mod value;
+mod view;
 mod yaml;
 
 pub use coding::Coding;
@@ -28,4 +33,6 @@ pub use encoder::Encoder;
 pub use error::{CompressionError, DecodeError, EncodeError, ValueError};
 pub use header::{Dialect, Flags, Header};
 pub use limits::Limits;
+pub use tape::Tape;
 pub use value::Value;
+pub use view::{Items, Pairs, ValueRef};

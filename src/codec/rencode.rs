@@ -3,10 +3,8 @@
 //! `PLUS` selects rencodeplus, which tells text from bytes and sends floats in 64 bits. Plain rencode decodes every
 //! string to bytes and sends floats in 32 bits.
 
-use bytes::Bytes;
-use compact_str::CompactString;
-
 use super::integer::{self, MAX_DECIMAL};
+use super::tape::{Node, Writer};
 use super::{EncodeError, Limits, Value, ValueError};
 
 const INT_POS_MAX: u8 = 43;
@@ -38,185 +36,152 @@ const MIN_DECIMAL: usize = 18;
 /// Deeper values are a mistake of ours.
 const MAX_DEPTH: usize = 512;
 
-/// Puts the value at the start of `input` into `place`, which is null, and returns the bytes it takes.
-pub(super) fn decode<const PLUS: bool>(
-    input: &Bytes,
+/// Appends the nodes of the value at the start of `body` and returns the bytes it takes.
+pub(super) fn read<const PLUS: bool>(
+    body: &[u8],
     limits: &Limits,
-    place: &mut Value,
+    nodes: &mut Vec<Node>,
 ) -> Result<usize, ValueError> {
     let mut reader = Reader::<PLUS> {
-        source: input,
-        depth: limits.depth,
-        items: limits.items,
+        tape: Writer::new(body, limits, nodes)?,
+        dicts: 0,
     };
-    let rest = reader.read(input, place)?;
-    Ok(input.len() - rest.len())
+    let rest = reader.read(body)?;
+    Ok(body.len() - rest.len())
 }
 
-/// Reads values, each right into its place, since moving one costs more than reading it.
-///
-/// Its functions take the bytes that are left and return those left after them.
+/// Its functions take the bytes that are left and return those left after the value.
 struct Reader<'a, const PLUS: bool> {
-    source: &'a Bytes,
-    /// Levels that may still be opened.
-    depth: usize,
-    /// Values that may still be read.
-    items: usize,
+    tape: Writer<'a>,
+    /// Dictionaries so far.
+    dicts: usize,
 }
 
 type Rest<'a> = Result<&'a [u8], ValueError>;
 
-impl<'a, const PLUS: bool> Reader<'a, PLUS> {
+impl<const PLUS: bool> Reader<'_, PLUS> {
     /// The values that packets are full of; it is part of the loops over lists and dictionaries.
     #[inline(always)]
-    fn read(&mut self, input: &'a [u8], place: &mut Value) -> Rest<'a> {
+    fn read<'a>(&mut self, input: &'a [u8]) -> Rest<'a> {
         let (&code, rest) = input.split_first().ok_or(ValueError::Truncated)?;
         match code {
-            0..=INT_POS_MAX => set(place, Value::Int(i64::from(code))),
-            INT_NEG..=INT_NEG_MAX => set(place, Value::Int(i64::from(INT_NEG) - 1 - i64::from(code))),
-            STRING_FIXED..=STRING_FIXED_MAX => {
-                return self.string(rest, usize::from(code - STRING_FIXED), place);
-            }
-            INT16 => {
-                let (bytes, rest) = rest.split_first_chunk().ok_or(ValueError::Truncated)?;
-                set(place, Value::Int(i64::from(i16::from_be_bytes(*bytes))));
-                return Ok(rest);
-            }
-            _ => return self.read_other(code, rest, place),
+            0..=INT_POS_MAX => self.tape.push(Node::Int(i64::from(code))),
+            INT_NEG..=INT_NEG_MAX => self
+                .tape
+                .push(Node::Int(i64::from(INT_NEG) - 1 - i64::from(code))),
+            STRING_FIXED..=STRING_FIXED_MAX => return self.string(rest, usize::from(code - STRING_FIXED)),
+            INT16 => return self.number(rest, |bytes| Node::Int(i16::from_be_bytes(bytes).into())),
+            _ => return self.read_other(code, rest),
         }
         Ok(rest)
     }
 
     #[inline(never)]
-    fn read_other(&mut self, code: u8, input: &'a [u8], place: &mut Value) -> Rest<'a> {
+    fn read_other<'a>(&mut self, code: u8, input: &'a [u8]) -> Rest<'a> {
         match code {
-            INT8 => number(input, place, |bytes| {
-                Value::Int(i64::from(i8::from_be_bytes(bytes)))
-            }),
-            INT32 => number(input, place, |bytes| {
-                Value::Int(i64::from(i32::from_be_bytes(bytes)))
-            }),
-            INT64 => number(input, place, |bytes| Value::Int(i64::from_be_bytes(bytes))),
-            FLOAT64 => number(input, place, |bytes| Value::Float(f64::from_be_bytes(bytes))),
-            FLOAT32 => number(input, place, |bytes| {
-                Value::Float(f64::from(f32::from_be_bytes(bytes)))
-            }),
-            TRUE => Ok(constant(input, place, Value::Bool(true))),
-            FALSE => Ok(constant(input, place, Value::Bool(false))),
-            NULL => Ok(input),
-            DECIMAL => decimal(input, place),
+            INT8 => self.number(input, |bytes| Node::Int(i8::from_be_bytes(bytes).into())),
+            INT32 => self.number(input, |bytes| Node::Int(i32::from_be_bytes(bytes).into())),
+            INT64 => self.number(input, |bytes| Node::Int(i64::from_be_bytes(bytes))),
+            FLOAT64 => self.number(input, |bytes| Node::Float(f64::from_be_bytes(bytes))),
+            FLOAT32 => self.number(input, |bytes| Node::Float(f32::from_be_bytes(bytes).into())),
+            TRUE => self.constant(input, Node::Bool(true)),
+            FALSE => self.constant(input, Node::Bool(false)),
+            NULL => self.constant(input, Node::Null),
+            DECIMAL => self.decimal(input),
             DIGIT_0 if !PLUS => Err(ValueError::TypeCode(code)),
-            DIGIT_0..=DIGIT_9 => self.long_string(code, input, place),
-            LIST_FIXED.. => self.list(usize::from(code - LIST_FIXED), input, place),
-            DICT_FIXED..=DICT_FIXED_MAX => self.dict(usize::from(code - DICT_FIXED), input, place),
-            LIST => self.open_list(input, place),
-            DICT => self.open_dict(input, place),
+            DIGIT_0..=DIGIT_9 => self.long_string(code, input),
+            LIST_FIXED.. => self.list(usize::from(code - LIST_FIXED), input),
+            DICT_FIXED..=DICT_FIXED_MAX => self.dict(usize::from(code - DICT_FIXED), input),
+            LIST => self.open_list(input),
+            DICT => self.open_dict(input),
             _ => Err(ValueError::TypeCode(code)),
         }
     }
 
-    fn list(&mut self, len: usize, input: &'a [u8], place: &mut Value) -> Rest<'a> {
-        self.enter(len, input)?;
-        let mut items = Vec::with_capacity(len);
-        items.resize_with(len, Value::default);
+    fn list<'a>(&mut self, len: usize, input: &'a [u8]) -> Rest<'a> {
+        let place = self.open(len, input)?;
         let mut rest = input;
-        for place in &mut items {
-            rest = self.read(rest, place)?;
+        for _ in 0..len {
+            rest = self.read(rest)?;
         }
-        self.depth += 1;
-        Ok(constant(rest, place, Value::List(items)))
+        self.tape.close(place, Node::List, len);
+        Ok(rest)
     }
 
-    fn dict(&mut self, len: usize, input: &'a [u8], place: &mut Value) -> Rest<'a> {
-        self.enter(2 * len, input)?;
-        let mut pairs = Vec::with_capacity(len);
-        pairs.resize_with(len, Default::default);
+    fn dict<'a>(&mut self, len: usize, input: &'a [u8]) -> Rest<'a> {
+        let place = self.open(2 * len, input)?;
+        self.dicts += 1;
         let mut rest = input;
-        for pair in &mut pairs {
-            rest = self.pair(rest, pair)?;
+        for _ in 0..len {
+            rest = self.pair(rest)?;
         }
-        self.depth += 1;
-        Ok(constant(rest, place, Value::Map(pairs)))
+        self.tape.close(place, Node::Map, len);
+        Ok(rest)
     }
 
-    fn open_list(&mut self, input: &'a [u8], place: &mut Value) -> Rest<'a> {
-        self.enter(0, input)?;
-        let mut items = Vec::new();
+    fn open_list<'a>(&mut self, input: &'a [u8]) -> Rest<'a> {
+        let place = self.tape.open()?;
         let mut rest = input;
+        let mut len = 0;
         while rest.first() != Some(&END) {
-            self.count(1)?;
-            rest = self.read(rest, items.push_mut(Value::Null))?;
+            self.tape.count(1)?;
+            rest = self.read(rest)?;
+            len += 1;
         }
-        self.depth += 1;
-        Ok(constant(
-            rest.get(1..).unwrap_or_default(),
-            place,
-            Value::List(items),
-        ))
+        self.tape.close(place, Node::List, len);
+        Ok(rest.get(1..).unwrap_or_default())
     }
 
-    fn open_dict(&mut self, input: &'a [u8], place: &mut Value) -> Rest<'a> {
-        self.enter(0, input)?;
-        let mut pairs = Vec::new();
+    fn open_dict<'a>(&mut self, input: &'a [u8]) -> Rest<'a> {
+        let place = self.tape.open()?;
+        self.dicts += 1;
         let mut rest = input;
+        let mut len = 0;
         while rest.first() != Some(&END) {
-            self.count(2)?;
-            pairs.resize_with(pairs.len() + 1, Default::default);
-            if let Some(pair) = pairs.last_mut() {
-                rest = self.pair(rest, pair)?;
-            }
+            self.tape.count(2)?;
+            rest = self.pair(rest)?;
+            len += 1;
         }
-        self.depth += 1;
-        Ok(constant(
-            rest.get(1..).unwrap_or_default(),
-            place,
-            Value::Map(pairs),
-        ))
+        self.tape.close(place, Node::Map, len);
+        Ok(rest.get(1..).unwrap_or_default())
     }
 
-    fn pair(&mut self, input: &'a [u8], (key, value): &mut (Value, Value)) -> Rest<'a> {
-        let rest = self.read(input, key)?;
-        if !key.is_hashable() {
+    #[inline(always)]
+    fn pair<'a>(&mut self, input: &'a [u8]) -> Rest<'a> {
+        let dicts = self.dicts;
+        let rest = self.read(input)?;
+        if self.dicts != dicts {
             return Err(ValueError::Unhashable);
         }
-        self.read(rest, value)
+        self.read(rest)
     }
 
     /// Opens a level for `len` values, of which each takes a byte or more.
-    fn enter(&mut self, len: usize, input: &[u8]) -> Result<(), ValueError> {
-        self.depth = self.depth.checked_sub(1).ok_or(ValueError::Depth)?;
+    fn open(&mut self, len: usize, input: &[u8]) -> Result<usize, ValueError> {
+        let place = self.tape.open()?;
         if len > input.len() {
             return Err(ValueError::Truncated);
         }
-        self.count(len)
+        self.tape.count(len)?;
+        Ok(place)
     }
 
-    fn count(&mut self, values: usize) -> Result<(), ValueError> {
-        self.items = self.items.checked_sub(values).ok_or(ValueError::Items)?;
-        Ok(())
-    }
-
-    fn string(&self, input: &'a [u8], len: usize, place: &mut Value) -> Rest<'a> {
+    #[inline(always)]
+    fn string<'a>(&mut self, input: &'a [u8], len: usize) -> Rest<'a> {
         let (bytes, rest) = input.split_at_checked(len).ok_or(ValueError::Truncated)?;
-        if PLUS {
-            let text = std::str::from_utf8(bytes).map_err(|_| ValueError::Utf8)?;
-            set(place, Value::Text(CompactString::new(text)));
+        let span = self.tape.span(input, len);
+        if !PLUS {
+            self.tape.push(Node::Bytes(span));
+        } else if is_ascii(input, len) || is_utf8(bytes) {
+            self.tape.push(Node::Text(span));
         } else {
-            set(place, self.bytes(bytes));
+            return Err(ValueError::Utf8);
         }
         Ok(rest)
     }
 
-    fn bytes(&self, bytes: &'a [u8]) -> Value {
-        Value::Bytes(if bytes.is_empty() {
-            Bytes::new()
-        } else {
-            self.source.slice_ref(bytes)
-        })
-    }
-
     /// A length whose first digit was the code, a delimiter and so many bytes.
-    fn long_string(&self, first: u8, input: &'a [u8], place: &mut Value) -> Rest<'a> {
+    fn long_string<'a>(&mut self, first: u8, input: &'a [u8]) -> Rest<'a> {
         let delimiter = |byte: &u8| *byte == b':' || (PLUS && *byte == b'/');
         let Some(end) = input.iter().take(integer::MAX_LENGTH).position(delimiter) else {
             let cut = input.len() < integer::MAX_LENGTH;
@@ -230,52 +195,64 @@ impl<'a, const PLUS: bool> Reader<'a, PLUS> {
         let (delimiter, rest) = rest.split_first().ok_or(ValueError::Truncated)?;
         let len = integer::length(first, digits)?;
         if *delimiter == b':' {
-            return self.string(rest, len, place);
+            return self.string(rest, len);
         }
-        let (bytes, rest) = rest.split_at_checked(len).ok_or(ValueError::Truncated)?;
-        Ok(constant(rest, place, self.bytes(bytes)))
+        let after = rest.get(len..).ok_or(ValueError::Truncated)?;
+        self.constant(after, Node::Bytes(self.tape.span(rest, len)))
+    }
+
+    fn decimal<'a>(&mut self, input: &'a [u8]) -> Rest<'a> {
+        let window = input.get(..=MAX_DECIMAL).unwrap_or(input);
+        let Some(end) = memchr::memchr(END, window) else {
+            let cut = window.len() <= MAX_DECIMAL;
+            return Err(if cut {
+                ValueError::Truncated
+            } else {
+                ValueError::Integer
+            });
+        };
+        if end < MIN_DECIMAL {
+            return Err(ValueError::Integer);
+        }
+        self.tape.push_decimal(input, end)?;
+        Ok(input.get(end + 1..).unwrap_or_default())
+    }
+
+    #[inline(always)]
+    fn number<'a, const N: usize>(&mut self, input: &'a [u8], node: impl Fn([u8; N]) -> Node) -> Rest<'a> {
+        let (bytes, rest) = input.split_first_chunk().ok_or(ValueError::Truncated)?;
+        self.constant(rest, node(*bytes))
+    }
+
+    #[inline(always)]
+    fn constant<'a>(&mut self, rest: &'a [u8], node: Node) -> Rest<'a> {
+        self.tape.push(node);
+        Ok(rest)
     }
 }
 
-fn number<'a, const N: usize>(
-    input: &'a [u8],
-    place: &mut Value,
-    value: impl Fn([u8; N]) -> Value,
-) -> Rest<'a> {
-    let (bytes, rest) = input.split_first_chunk().ok_or(ValueError::Truncated)?;
-    Ok(constant(rest, place, value(*bytes)))
-}
-
-fn decimal<'a>(input: &'a [u8], place: &mut Value) -> Rest<'a> {
-    let window = input.get(..=MAX_DECIMAL).unwrap_or(input);
-    let Some(end) = memchr::memchr(END, window) else {
-        let cut = window.len() <= MAX_DECIMAL;
-        return Err(if cut {
-            ValueError::Truncated
-        } else {
-            ValueError::Integer
-        });
-    };
-    if end < MIN_DECIMAL {
-        return Err(ValueError::Integer);
+/// True when the first `len` bytes are ASCII. Words are read past them, into what follows: names are short, and
+/// the bytes of their last word are not worth a loop.
+#[inline(always)]
+fn is_ascii(input: &[u8], len: usize) -> bool {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let (mut rest, mut left) = (input, len);
+    while let Some((word, after)) = rest.split_first_chunk() {
+        let high = u64::from_le_bytes(*word) & HIGH;
+        if left <= 8 {
+            return left == 0 || high << (64 - 8 * left) == 0;
+        }
+        if high != 0 {
+            return false;
+        }
+        (rest, left) = (after, left - 8);
     }
-    let (digits, rest) = input.split_at(end);
-    Ok(constant(
-        rest.get(1..).unwrap_or_default(),
-        place,
-        integer::lenient(digits)?,
-    ))
+    rest.get(..left).is_some_and(<[u8]>::is_ascii)
 }
 
-fn constant<'a>(rest: &'a [u8], place: &mut Value, value: Value) -> &'a [u8] {
-    set(place, value);
-    rest
-}
-
-/// Fills a place that is null still.
-fn set(place: &mut Value, value: Value) {
-    // There is nothing to drop, and without the check the value is built right in its place.
-    std::mem::forget(std::mem::replace(place, value));
+#[inline(never)]
+fn is_utf8(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok()
 }
 
 /// Appends `value` in its smallest form.

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::codec::json::{from_json, to_json};
-use crate::codec::{Coding, Decoder, Limits, Value};
+use crate::codec::{Coding, Decoder, Limits, Value, ValueRef};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::{Args, Subcommand, ValueEnum};
@@ -88,7 +88,8 @@ fn decode_stream(mut input: impl Read, out: &mut impl Write) -> anyhow::Result<(
     let mut packets = 0;
     loop {
         while let Some(packet) = decoder.poll().inspect_err(|_| drop(out.flush()))? {
-            writeln!(out, "{}", to_json(&Value::List(packet.items)))?;
+            let items = packet.items.map(ValueRef::to_value).collect();
+            writeln!(out, "{}", to_json(&Value::List(items)))?;
             packets += 1;
         }
         let len = input.read(&mut piece)?;

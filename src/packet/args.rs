@@ -1,6 +1,6 @@
 //! Reading the arguments of a packet one after the other, with errors that name packet and position.
 
-use crate::codec::Value;
+use crate::codec::{Items, Value, ValueRef};
 use bytes::Bytes;
 use compact_str::CompactString;
 
@@ -17,14 +17,14 @@ pub struct SchemaError {
 }
 
 /// The arguments of one packet, consumed in order.
-pub(super) struct Args {
-    name: CompactString,
-    items: std::vec::IntoIter<Value>,
+pub(super) struct Args<'a> {
+    name: &'a str,
+    items: Items<'a>,
     position: usize,
 }
 
-impl Args {
-    pub(super) fn new(name: CompactString, items: std::vec::IntoIter<Value>) -> Self {
+impl<'a> Args<'a> {
+    pub(super) const fn new(name: &'a str, items: Items<'a>) -> Self {
         Self {
             name,
             items,
@@ -32,8 +32,8 @@ impl Args {
         }
     }
 
-    /// The next argument, or `Null` past the end.
-    pub(super) fn value(&mut self) -> Value {
+    /// The next argument, or null past the end.
+    pub(super) fn value(&mut self) -> ValueRef<'a> {
         self.position += 1;
         self.items.next().unwrap_or_default()
     }
@@ -45,12 +45,12 @@ impl Args {
 
     /// True when the next argument is an integer.
     pub(super) fn next_is_int(&self) -> bool {
-        matches!(self.items.as_slice().first(), Some(Value::Int(_)))
+        self.items.clone().next().is_some_and(ValueRef::is_int)
     }
 
     pub(super) fn wrong(&self, expected: &'static str) -> SchemaError {
         SchemaError {
-            packet: self.name.clone(),
+            packet: self.name.into(),
             position: self.position,
             expected,
         }
@@ -61,20 +61,23 @@ impl Args {
     }
 
     pub(super) fn rest(self) -> Vec<Value> {
-        self.items.collect()
+        self.items.map(ValueRef::to_value).collect()
     }
 
     pub(super) fn int(&mut self) -> Result<i64, SchemaError> {
         let value = self.value();
-        match value {
-            // 6.x sends some coordinates as floats after scaling
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "saturates, and is range-checked by the caller"
-            )]
-            Value::Float(v) => Ok(v as i64),
-            _ => value.as_int().ok_or_else(|| self.wrong("an integer")),
+        if let Some(v) = value.as_int() {
+            return Ok(v);
         }
+        // 6.x sends some coordinates as floats after scaling
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "saturates, and is range-checked by the caller"
+        )]
+        value
+            .as_float()
+            .map(|v| v as i64)
+            .ok_or_else(|| self.wrong("an integer"))
     }
 
     pub(super) fn int_or(&mut self, default: i64) -> i64 {
@@ -109,50 +112,35 @@ impl Args {
     }
 
     pub(super) fn text(&mut self) -> Result<CompactString, SchemaError> {
-        let value = self.value();
-        match value {
-            Value::Text(text) => Ok(text),
-            _ => value
-                .as_text()
-                .map(CompactString::from)
-                .ok_or_else(|| self.wrong("text")),
-        }
+        let text = self.value().as_text();
+        text.map(CompactString::from).ok_or_else(|| self.wrong("text"))
     }
 
     pub(super) fn text_or_empty(&mut self) -> CompactString {
-        match self.value() {
-            Value::Text(text) => text,
-            value => value.as_text().map(CompactString::from).unwrap_or_default(),
-        }
+        self.value()
+            .as_text()
+            .map(CompactString::from)
+            .unwrap_or_default()
     }
 
     pub(super) fn bytes(&mut self) -> Result<Bytes, SchemaError> {
-        match self.value() {
-            Value::Bytes(bytes) => Ok(bytes),
-            Value::Text(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
-            _ => Err(self.wrong("bytes")),
-        }
+        self.value().to_bytes().ok_or_else(|| self.wrong("bytes"))
     }
 
-    pub(super) fn list(&mut self) -> Result<Vec<Value>, SchemaError> {
-        match self.value() {
-            Value::List(list) => Ok(list),
-            _ => Err(self.wrong("a list")),
-        }
+    pub(super) fn list(&mut self) -> Result<Items<'a>, SchemaError> {
+        self.value().as_list().ok_or_else(|| self.wrong("a list"))
     }
 
-    pub(super) fn list_or_empty(&mut self) -> Vec<Value> {
-        match self.value() {
-            Value::List(list) => list,
-            _ => Vec::new(),
-        }
+    pub(super) fn list_or_empty(&mut self) -> Items<'a> {
+        self.value().as_list().unwrap_or_default()
     }
 
-    /// A dictionary; anything else (3.1.3 sends an empty string in places) reads as an empty one.
+    /// A dictionary to keep; anything else (3.1.3 sends an empty string in places) reads as an empty one.
     pub(super) fn map_or_empty(&mut self) -> Value {
-        match self.value() {
-            map @ Value::Map(_) => map,
-            _ => Value::map(),
+        let value = self.value();
+        match value.as_map() {
+            Some(_) => value.to_value(),
+            None => Value::map(),
         }
     }
 }

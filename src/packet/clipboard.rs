@@ -1,7 +1,7 @@
 //! Clipboard packets: a token says who owns a selection, requests and contents carry its text.
 
 use super::args::{Args, SchemaError};
-use crate::codec::Value;
+use crate::codec::{Value, ValueRef};
 use compact_str::CompactString;
 
 /// `clipboard-token`: the sender's side owns the selection now.
@@ -18,13 +18,13 @@ pub struct ClipboardToken {
 }
 
 impl ClipboardToken {
-    pub(super) fn parse(args: &mut Args) -> Result<Self, SchemaError> {
+    pub(super) fn parse(args: &mut Args<'_>) -> Result<Self, SchemaError> {
         let selection = args.text()?;
         args.skip(); // targets
         args.skip(); // target
         let dtype = args.text_or_empty();
         let (format, coding, data) = (args.value(), args.text_or_empty(), args.value());
-        let text = text_of(&dtype, &format, &coding, &data);
+        let text = text_of(&dtype, format, &coding, data);
         Ok(Self {
             selection,
             text,
@@ -64,7 +64,7 @@ pub struct ClipboardRequest {
 }
 
 impl ClipboardRequest {
-    pub(super) fn parse(args: &mut Args) -> Result<Self, SchemaError> {
+    pub(super) fn parse(args: &mut Args<'_>) -> Result<Self, SchemaError> {
         Ok(Self {
             request: args.u64()?,
             selection: args.text()?,
@@ -105,19 +105,14 @@ pub enum Contents {
 }
 
 impl ClipboardContents {
-    pub(super) fn parse(args: &mut Args) -> Result<Self, SchemaError> {
+    pub(super) fn parse(args: &mut Args<'_>) -> Result<Self, SchemaError> {
         let (request, selection, dtype) = (args.u64()?, args.text()?, args.text_or_empty());
         let (format, coding, data) = (args.value(), args.text_or_empty(), args.value());
         let contents = if dtype == "ATOM" {
             let names = data.as_list().unwrap_or_default();
-            Contents::Targets(
-                names
-                    .iter()
-                    .filter_map(|v| v.as_text().map(CompactString::from))
-                    .collect(),
-            )
+            Contents::Targets(names.filter_map(ValueRef::as_text).map(Into::into).collect())
         } else {
-            text_of(&dtype, &format, &coding, &data).map_or(Contents::None, Contents::Text)
+            text_of(&dtype, format, &coding, data).map_or(Contents::None, Contents::Text)
         };
         Ok(Self {
             request,
@@ -126,7 +121,7 @@ impl ClipboardContents {
         })
     }
 
-    pub(super) fn parse_none(args: &mut Args) -> Result<Self, SchemaError> {
+    pub(super) fn parse_none(args: &mut Args<'_>) -> Result<Self, SchemaError> {
         Ok(Self {
             request: args.u64()?,
             selection: args.text_or_empty(),
@@ -163,15 +158,15 @@ impl ClipboardContents {
     }
 }
 
-fn text_of(dtype: &str, format: &Value, coding: &str, data: &Value) -> Option<String> {
+fn text_of(dtype: &str, format: ValueRef<'_>, coding: &str, data: ValueRef<'_>) -> Option<String> {
     if dtype.is_empty() || coding != "bytes" || format.as_int().is_some_and(|bits| bits != 8) {
         return None;
     }
-    match data {
-        Value::Text(text) => Some(text.as_str().to_owned()),
-        // STRING is Latin-1, everything else UTF-8
-        Value::Bytes(bytes) if dtype == "STRING" => Some(bytes.iter().map(|b| char::from(*b)).collect()),
-        Value::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-        _ => None,
-    }
+    let bytes = data.as_bytes()?;
+    // STRING is Latin-1, everything else UTF-8
+    Some(if dtype == "STRING" && !data.is_text() {
+        bytes.iter().map(|b| char::from(*b)).collect()
+    } else {
+        String::from_utf8_lossy(bytes).into_owned()
+    })
 }

@@ -1,7 +1,7 @@
 //! Keyboard, pointer and cursor packets (`session.md` 1.5 and 1.6).
 
 use super::args::{Args, SchemaError};
-use crate::codec::Value;
+use crate::codec::{Items, Value, ValueRef};
 use crate::display::{Cursor, Key, Modifiers};
 use crate::types::{Point, Size};
 use bytes::Bytes;
@@ -21,11 +21,11 @@ pub struct KeyAction {
 }
 
 impl KeyAction {
-    pub(super) fn parse(args: &mut Args) -> Result<Self, SchemaError> {
+    pub(super) fn parse(args: &mut Args<'_>) -> Result<Self, SchemaError> {
         let id = args.int_or(0);
         let name = args.text_or_empty();
         let pressed = args.bool_or(false);
-        let modifiers = modifiers(&args.list_or_empty());
+        let modifiers = modifiers(args.list_or_empty());
         let keysym = small(args.int_or(0));
         let text = args.text_or_empty();
         let keycode = small(args.int_or(0));
@@ -46,20 +46,20 @@ impl KeyAction {
     }
 
     /// `keyboard-event`: the details in a dictionary.
-    pub(super) fn parse_modern(args: &mut Args) -> Result<Self, SchemaError> {
+    pub(super) fn parse_modern(args: &mut Args<'_>) -> Result<Self, SchemaError> {
         let id = u64::try_from(args.int_or(0)).unwrap_or(0);
         let name = args.text_or_empty();
         let pressed = args.bool_or(false);
-        let details = args.map_or_empty();
-        let int = |key: &str| small(details.get(key).and_then(Value::as_int).unwrap_or(0));
+        let details = args.value();
+        let int = |key: &str| small(details.get(key).and_then(ValueRef::as_int).unwrap_or(0));
         let text = details
             .get("string")
-            .and_then(Value::as_text)
+            .and_then(ValueRef::as_text)
             .map(CompactString::from)
             .unwrap_or_default();
         let held = details
             .get("modifiers")
-            .and_then(Value::as_list)
+            .and_then(ValueRef::as_list)
             .map(modifiers)
             .unwrap_or_default();
         let key = Key {
@@ -129,25 +129,25 @@ pub struct PointerState {
 }
 
 impl PointerState {
-    pub(super) fn parse(args: &mut Args) -> Result<Self, SchemaError> {
+    pub(super) fn parse(args: &mut Args<'_>) -> Result<Self, SchemaError> {
         let id = u64::try_from(args.int_or(0)).unwrap_or(0);
         let (position, relative) = position(args)?;
         Ok(Self {
             id,
             position,
             relative,
-            modifiers: modifiers(&args.list_or_empty()),
-            buttons: buttons(&args.list_or_empty()),
+            modifiers: modifiers(args.list_or_empty()),
+            buttons: buttons(args.list_or_empty()),
         })
     }
 
     /// `pointer-motion`: device, sequence, window, position, properties.
-    pub(super) fn parse_modern(args: &mut Args) -> Result<Self, SchemaError> {
+    pub(super) fn parse_modern(args: &mut Args<'_>) -> Result<Self, SchemaError> {
         args.skip();
         args.skip();
         let id = u64::try_from(args.int_or(0)).unwrap_or(0);
         let (position, relative) = position(args)?;
-        let (modifiers, buttons) = properties(&args.map_or_empty());
+        let (modifiers, buttons) = properties(args.value());
         Ok(Self {
             id,
             position,
@@ -192,13 +192,13 @@ pub struct ButtonAction {
 }
 
 impl ButtonAction {
-    pub(super) fn parse(args: &mut Args) -> Result<Self, SchemaError> {
+    pub(super) fn parse(args: &mut Args<'_>) -> Result<Self, SchemaError> {
         let id = u64::try_from(args.int_or(0)).unwrap_or(0);
         let button = button(args)?;
         let pressed = args.bool_or(false);
         let (position, relative) = position(args)?;
-        let modifiers = modifiers(&args.list_or_empty());
-        let buttons = buttons(&args.list_or_empty());
+        let modifiers = modifiers(args.list_or_empty());
+        let buttons = buttons(args.list_or_empty());
         Ok(Self {
             button,
             pressed,
@@ -213,14 +213,14 @@ impl ButtonAction {
     }
 
     /// `pointer-button`: device, sequence, window, button, pressed, position, properties.
-    pub(super) fn parse_modern(args: &mut Args) -> Result<Self, SchemaError> {
+    pub(super) fn parse_modern(args: &mut Args<'_>) -> Result<Self, SchemaError> {
         args.skip();
         args.skip();
         let id = u64::try_from(args.int_or(0)).unwrap_or(0);
         let button = button(args)?;
         let pressed = args.bool_or(false);
         let (position, relative) = position(args)?;
-        let (modifiers, buttons) = properties(&args.map_or_empty());
+        let (modifiers, buttons) = properties(args.value());
         Ok(Self {
             button,
             pressed,
@@ -278,12 +278,12 @@ pub struct WheelMotion {
 }
 
 impl WheelMotion {
-    pub(super) fn parse(args: &mut Args) -> Result<Self, SchemaError> {
+    pub(super) fn parse(args: &mut Args<'_>) -> Result<Self, SchemaError> {
         let id = u64::try_from(args.int_or(0)).unwrap_or(0);
         let button = button(args)?;
         let distance = args.int_or(0);
         let (position, relative) = position(args)?;
-        let modifiers = modifiers(&args.list_or_empty());
+        let modifiers = modifiers(args.list_or_empty());
         Ok(Self {
             button,
             distance,
@@ -292,14 +292,14 @@ impl WheelMotion {
                 position,
                 relative,
                 modifiers,
-                buttons: buttons(&args.list_or_empty()),
+                buttons: buttons(args.list_or_empty()),
             },
         })
     }
 }
 
 /// `cursor`: legacy with everything in one packet, or `cursor-data` and `cursor-default`.
-pub(super) fn parse_cursor(args: &mut Args) -> Result<CursorPacket, SchemaError> {
+pub(super) fn parse_cursor(args: &mut Args<'_>) -> Result<CursorPacket, SchemaError> {
     if args.left() == 0 {
         return Ok(CursorPacket::Default);
     }
@@ -319,14 +319,14 @@ pub(super) fn parse_cursor(args: &mut Args) -> Result<CursorPacket, SchemaError>
     Ok(CursorPacket::Image(cursor))
 }
 
-pub(super) fn parse_cursor_data(args: &mut Args) -> Result<CursorPacket, SchemaError> {
+pub(super) fn parse_cursor_data(args: &mut Args<'_>) -> Result<CursorPacket, SchemaError> {
     let encoding = args.text()?;
     let mut cursor = cursor_image(args, &encoding)?;
     cursor.name = args.text_or_empty();
     Ok(CursorPacket::Image(cursor))
 }
 
-fn cursor_image(args: &mut Args, encoding: &str) -> Result<CursorImage, SchemaError> {
+fn cursor_image(args: &mut Args<'_>, encoding: &str) -> Result<CursorImage, SchemaError> {
     let size = Size {
         w: args.dimension()?,
         h: args.dimension()?,
@@ -416,23 +416,23 @@ impl CursorPacket {
 }
 
 /// A position `[x, y]`, with the one in the window behind it from newer clients.
-fn position(args: &mut Args) -> Result<(Point, Option<Point>), SchemaError> {
-    let list = args.list()?;
-    let at = |i: usize| {
+fn position(args: &mut Args<'_>) -> Result<(Point, Option<Point>), SchemaError> {
+    let mut list = args.list()?;
+    let mut coordinate = || {
         let v = list
-            .get(i)
-            .and_then(Value::as_float)
+            .next()
+            .and_then(ValueRef::as_float)
             .filter(|v| v.abs() < f64::from(1 << 20));
         #[expect(clippy::cast_possible_truncation, reason = "bounded by the filter")]
         v.map(|v| v as i32)
     };
-    let point = |i: usize| at(i).zip(at(i + 1)).map(|(x, y)| Point { x, y });
-    point(0)
-        .map(|position| (position, point(2)))
+    let mut point = || coordinate().zip(coordinate()).map(|(x, y)| Point { x, y });
+    point()
+        .map(|position| (position, point()))
         .ok_or_else(|| args.wrong("a position"))
 }
 
-fn button(args: &mut Args) -> Result<u8, SchemaError> {
+fn button(args: &mut Args<'_>) -> Result<u8, SchemaError> {
     let button = args.int()?;
     u8::try_from(button)
         .ok()
@@ -444,25 +444,23 @@ fn small(v: i64) -> u32 {
     u32::try_from(v).unwrap_or(0)
 }
 
-fn modifiers(list: &[Value]) -> Modifiers {
-    list.iter()
-        .take(16)
-        .filter_map(Value::as_text)
+fn modifiers(list: Items<'_>) -> Modifiers {
+    list.take(16)
+        .filter_map(ValueRef::as_text)
         .fold(Modifiers::default(), |held, name| {
             Modifiers(held.0 | Modifiers::from_names([&*name]).0)
         })
 }
 
-fn buttons(list: &[Value]) -> Vec<u8> {
-    list.iter()
-        .take(16)
-        .filter_map(Value::as_int)
+fn buttons(list: Items<'_>) -> Vec<u8> {
+    list.take(16)
+        .filter_map(ValueRef::as_int)
         .filter_map(|v| u8::try_from(v).ok())
         .collect()
 }
 
-fn properties(map: &Value) -> (Modifiers, Vec<u8>) {
-    let list = |key: &str| map.get(key).and_then(Value::as_list).unwrap_or_default();
+fn properties(map: ValueRef<'_>) -> (Modifiers, Vec<u8>) {
+    let list = |key: &str| map.get(key).and_then(ValueRef::as_list).unwrap_or_default();
     (modifiers(list("modifiers")), buttons(list("buttons")))
 }
 

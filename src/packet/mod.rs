@@ -19,7 +19,7 @@ pub use input::{ButtonAction, CursorImage, CursorPacket, KeyAction, PointerState
 pub use names::{legacy, modern};
 pub use window::{Draw, DrawAck, WindowCreate, WindowIcon, WindowKind, WindowPlace, metadata};
 
-use crate::codec::Value;
+use crate::codec::{Items, Value, ValueRef};
 use crate::types::{Point, Rect, Size, WindowId};
 use args::Args;
 use bytes::Bytes;
@@ -305,23 +305,18 @@ const IGNORED: &[&str] = &[
 
 impl Packet {
     /// Reads a packet that `sender` sent. `items` is the whole list, the type first.
-    pub fn parse(items: Vec<Value>, sender: Side) -> Result<Self, SchemaError> {
-        let mut items = items.into_iter();
-        let name = match items.next() {
-            Some(Value::Text(name)) => name,
-            Some(value) => value.as_text().map(CompactString::from).unwrap_or_default(),
-            None => CompactString::default(),
-        };
-        if name.is_empty() {
-            return Err(SchemaError {
-                packet: "?".into(),
-                position: 0,
-                expected: "a packet type",
-            });
-        }
-        let mut args = Args::new(name.clone(), items);
+    pub fn parse(mut items: Items<'_>, sender: Side) -> Result<Self, SchemaError> {
+        let name = items.next().and_then(ValueRef::as_text).unwrap_or_default();
+        let mut args = Args::new(&name, items);
         let a = &mut args;
         Ok(match (legacy(&name), sender) {
+            ("", _) => {
+                return Err(SchemaError {
+                    packet: "?".into(),
+                    position: 0,
+                    expected: "a packet type",
+                });
+            }
             ("bandwidth-limit", _) => Self::BandwidthLimit(a.int_or(0)),
             ("bell", _) => {
                 let (id, _device) = (a.int_or(0), a.value());
@@ -340,7 +335,7 @@ impl Packet {
                 let quality = a.int_or(100);
                 // without it the packet only tunes the batching of the servers that have some
                 match a.map_or_empty().get("refresh-now").and_then(Value::as_bool) {
-                    Some(false) => Self::Ignored(name),
+                    Some(false) => Self::Ignored(name.into()),
                     _ => Self::BufferRefresh { id, quality },
                 }
             }
@@ -378,7 +373,7 @@ impl Packet {
                 let side = |v: i64| u32::try_from(v).ok().filter(|v| *v < 1 << 15);
                 match caps.pair("desktop-size").and_then(|(w, h)| side(w).zip(side(h))) {
                     Some((w, h)) => Self::DesktopSize(Size { w, h }),
-                    None => Self::Ignored(name),
+                    None => Self::Ignored(name.into()),
                 }
             }
             ("disconnect", _) => {
@@ -403,21 +398,18 @@ impl Packet {
                 a.skip();
                 a.skip();
                 let names = a.list_or_empty();
-                let categories = names
-                    .iter()
-                    .filter_map(|v| v.as_text().map(CompactString::from))
-                    .collect();
-                Self::InfoRequest { categories }
+                Self::InfoRequest {
+                    categories: names.filter_map(ValueRef::as_text).map(Into::into).collect(),
+                }
             }
             ("info-response", _) => Self::InfoResponse(a.map_or_empty()),
             ("key-action", _) => Self::Key(KeyAction::parse(a)?),
             ("keyboard-event", _) => Self::Key(KeyAction::parse_modern(a)?),
             ("key-repeat", _) => Self::KeyRepeat,
             ("keymap-changed" | "keyboard-config", _) => {
-                let caps = a.map_or_empty();
-                Self::KeymapChanged(Capabilities::from_value(
-                    caps.get("keymap").cloned().unwrap_or(caps),
-                ))
+                let caps = a.value();
+                let keymap = caps.get("keymap").unwrap_or(caps);
+                Self::KeymapChanged(Capabilities::from_value(keymap.to_value()))
             }
             ("layout-changed", _) => Self::LayoutChanged {
                 layout: a.text_or_empty(),
@@ -446,8 +438,7 @@ impl Packet {
                 let mut source = CompactString::default();
                 // the wall clock is optional, the id comes last (`wire.md` 6)
                 while a.left() > 0 {
-                    let value = a.value();
-                    source = value.as_text().map(CompactString::from).unwrap_or_default();
+                    source = a.text_or_empty();
                 }
                 Self::Ping { time, source }
             }
@@ -498,7 +489,7 @@ impl Packet {
             ("set-keyboard-sync-enabled", _) => Self::Switch("set-keyboard-sync-enabled", a.bool_or(true)),
             ("setting-change", _) => {
                 let key = a.text_or_empty();
-                Self::SettingChange(key, a.value())
+                Self::SettingChange(key, a.value().to_value())
             }
             ("sharing-toggle", _) => Self::SharingToggle(a.bool_or(false)),
             ("shutdown-server", _) if a.bool_or(false) => Self::ExitServer,
@@ -537,8 +528,8 @@ impl Packet {
                     counter: a.int_or(-1),
                 }
             }
-            (known, _) if IGNORED.contains(&known) => Self::Ignored(name),
-            _ => Self::Unknown(name),
+            (known, _) if IGNORED.contains(&known) => Self::Ignored(name.into()),
+            _ => Self::Unknown(name.into()),
         })
     }
 
@@ -780,7 +771,7 @@ fn named(name: Value, rest: impl IntoIterator<Item = Value>) -> Vec<Value> {
     std::iter::once(name).chain(rest).collect()
 }
 
-fn rect(args: &mut Args) -> Result<Rect, SchemaError> {
+fn rect(args: &mut Args<'_>) -> Result<Rect, SchemaError> {
     Ok(Rect {
         x: args.coordinate()?,
         y: args.coordinate()?,
@@ -789,7 +780,7 @@ fn rect(args: &mut Args) -> Result<Rect, SchemaError> {
     })
 }
 
-fn size(args: &mut Args) -> Result<Size, SchemaError> {
+fn size(args: &mut Args<'_>) -> Result<Size, SchemaError> {
     Ok(Size {
         w: args.dimension()?,
         h: args.dimension()?,
@@ -824,12 +815,24 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::{Coding, Limits, Tape};
     use crate::picture::{Coded, Payload};
     use crate::types::{Encoding, PixelFormat};
 
+    /// The packet a peer reads from these items.
+    fn parse(items: Vec<Value>, sender: Side) -> Result<Packet, SchemaError> {
+        let mut body = Vec::new();
+        Coding::Rencodeplus
+            .encode(&Value::List(items), &mut body)
+            .unwrap();
+        let mut tape = Tape::new();
+        let list = tape.decode(Coding::Rencodeplus, body.into(), &Limits::default());
+        Packet::parse(list.unwrap().as_list().unwrap(), sender)
+    }
+
     fn round_trip(packet: Packet, sender: Side) {
         let items = packet.clone().into_items(&Names::default());
-        assert_eq!(Packet::parse(items, sender), Ok(packet));
+        assert_eq!(parse(items, sender), Ok(packet));
     }
 
     fn draw() -> Draw {
@@ -901,19 +904,13 @@ mod tests {
     #[test]
     fn byte_strings_are_as_good_as_text() {
         let items = vec![Value::Bytes(Bytes::from_static(b"lost-window")), Value::Int(3)];
-        assert_eq!(
-            Packet::parse(items, Side::Server),
-            Ok(Packet::LostWindow(WindowId(3)))
-        );
+        assert_eq!(parse(items, Side::Server), Ok(Packet::LostWindow(WindowId(3))));
     }
 
     #[test]
     fn modern_names_are_read_and_sent_when_asked_for() {
         let items = vec!["window-destroy".into(), 3.into()];
-        assert_eq!(
-            Packet::parse(items, Side::Server),
-            Ok(Packet::LostWindow(WindowId(3)))
-        );
+        assert_eq!(parse(items, Side::Server), Ok(Packet::LostWindow(WindowId(3))));
         let names = Names::new(vec!["window-destroy".into()]);
         assert_eq!(
             Packet::LostWindow(WindowId(3)).into_items(&names)[0],
@@ -928,7 +925,7 @@ mod tests {
 
     #[test]
     fn numbers_are_bounded() {
-        let wrong = |items: Vec<Value>| Packet::parse(items, Side::Client).is_err();
+        let wrong = |items: Vec<Value>| parse(items, Side::Client).is_err();
         assert!(wrong(vec![
             "map-window".into(),
             1.into(),

@@ -1,7 +1,7 @@
 //! Windows and pictures: creation, metadata, draws and their acknowledgements (`session.md` 1.2 to 1.5).
 
 use super::args::{Args, SchemaError};
-use crate::codec::Value;
+use crate::codec::{Value, ValueRef};
 use crate::display::{SizeHints, WindowMetadata};
 use crate::picture::{Coded, Compression, Move, Payload};
 use crate::types::{Encoding, PixelFormat, Rect, Size, WindowId};
@@ -35,7 +35,7 @@ pub struct WindowCreate {
 }
 
 impl WindowCreate {
-    pub(super) fn parse(args: &mut Args, kind: WindowKind) -> Result<Self, SchemaError> {
+    pub(super) fn parse(args: &mut Args<'_>, kind: WindowKind) -> Result<Self, SchemaError> {
         let id = window_id(args)?;
         let (x, y) = match kind {
             WindowKind::Tray => (0, 0),
@@ -213,7 +213,7 @@ pub struct Draw {
 }
 
 impl Draw {
-    pub(super) fn parse(args: &mut Args) -> Result<Self, SchemaError> {
+    pub(super) fn parse(args: &mut Args<'_>) -> Result<Self, SchemaError> {
         let id = window_id(args)?;
         let rect = Rect::new(
             args.coordinate()?,
@@ -225,22 +225,22 @@ impl Draw {
         let data = args.value();
         let sequence = args.u64()?;
         let stride = u32::try_from(args.int_or(0)).unwrap_or(0);
-        let options = args.map_or_empty();
+        let options = args.value();
         let small = |key: &str| {
             options
                 .get(key)
-                .and_then(Value::as_int)
+                .and_then(ValueRef::as_int)
                 .and_then(|v| u8::try_from(v).ok())
         };
         let coded = match Encoding::from_name(&name) {
             None => Err(name),
             Some(encoding) => Ok(Coded {
                 encoding,
-                data: payload(encoding, data, &options).ok_or_else(|| args.wrong("picture data"))?,
+                data: payload(encoding, data, options).ok_or_else(|| args.wrong("picture data"))?,
                 stride,
                 format: options
                     .get("rgb_format")
-                    .and_then(Value::as_text)
+                    .and_then(ValueRef::as_text)
                     .and_then(|f| PixelFormat::from_name(&f)),
                 compression: [
                     ("lz4", Compression::Lz4),
@@ -250,26 +250,19 @@ impl Draw {
                 .into_iter()
                 .find_map(|(key, kind)| small(key).filter(|level| *level > 0).map(|level| (kind, level))),
                 quality: small("quality").filter(|q| *q <= 100),
-                scaled_size: match options.get("scaled_size").and_then(Value::as_list) {
-                    Some([w, h, ..]) => {
-                        let side = |v: &Value| {
-                            v.as_int()
-                                .and_then(|v| u32::try_from(v).ok())
-                                .filter(|v| *v < 1 << 15)
-                        };
-                        side(w).zip(side(h)).map(|(w, h)| Size { w, h })
-                    }
-                    _ => None,
-                },
-                has_alpha: options.get("has_alpha").and_then(Value::as_bool).unwrap_or(false),
+                scaled_size: options.get("scaled_size").and_then(read_size),
+                has_alpha: options
+                    .get("has_alpha")
+                    .and_then(ValueRef::as_bool)
+                    .unwrap_or(false),
             }),
         };
         let flush = options
             .get("flush")
-            .and_then(Value::as_int)
+            .and_then(ValueRef::as_int)
             .and_then(|v| u32::try_from(v).ok())
             .unwrap_or(0);
-        let paint = options.get("paint").and_then(Value::as_bool).unwrap_or(true);
+        let paint = options.get("paint").and_then(ValueRef::as_bool).unwrap_or(true);
         Ok(Self {
             id,
             rect,
@@ -341,48 +334,47 @@ impl Draw {
     }
 }
 
-fn payload(encoding: Encoding, data: Value, options: &Value) -> Option<Payload> {
+fn payload(encoding: Encoding, data: ValueRef<'_>, options: ValueRef<'_>) -> Option<Payload> {
     if encoding != Encoding::Scroll {
-        return match data {
-            Value::Bytes(bytes) => Some(Payload::Bytes(bytes)),
-            Value::Text(text) => Some(Payload::Bytes(bytes::Bytes::copy_from_slice(text.as_bytes()))),
-            // mmap spans are not ours to read yet; the draw is acknowledged as failed
-            Value::List(_) => Some(Payload::Bytes(bytes::Bytes::new())),
-            _ => None,
-        };
+        // mmap spans are not ours to read yet; the draw is acknowledged as failed
+        let spans = || data.as_list().map(|_| bytes::Bytes::new());
+        return data.to_bytes().or_else(spans).map(Payload::Bytes);
     }
     let list = options
         .get("scroll")
-        .and_then(Value::as_list)
+        .and_then(ValueRef::as_list)
         .or_else(|| data.as_list())?;
-    list.iter()
-        .map(read_move)
+    list.map(read_move)
         .collect::<Option<Vec<_>>>()
         .map(Payload::Scroll)
 }
 
-fn read_move(value: &Value) -> Option<Move> {
-    let numbers: Vec<i32> = value
-        .as_list()?
-        .iter()
-        .map(|v| v.as_int().and_then(|v| i32::try_from(v).ok()))
-        .collect::<Option<_>>()?;
-    match numbers.as_slice() {
-        [x, y, w, h, dx, dy] => {
-            let rect = Rect {
-                x: *x,
-                y: *y,
-                w: u32::try_from(*w).ok()?,
-                h: u32::try_from(*h).ok()?,
-            };
-            Some(Move {
-                rect,
-                dx: *dx,
-                dy: *dy,
-            })
-        }
-        _ => None,
+fn read_size(value: ValueRef<'_>) -> Option<Size> {
+    let mut sides = value.as_list()?.map(|side| {
+        let side = u32::try_from(side.as_int()?).ok();
+        side.filter(|side| *side < 1 << 15)
+    });
+    Some(Size {
+        w: sides.next()??,
+        h: sides.next()??,
+    })
+}
+
+fn read_move(value: ValueRef<'_>) -> Option<Move> {
+    let numbers = value.as_list()?;
+    if numbers.len() != 6 {
+        return None;
     }
+    let mut numbers = numbers.map(ValueRef::as_int);
+    let mut number = || numbers.next()??.try_into().ok();
+    let [x, y, w, h, dx, dy]: [i32; 6] = [number()?, number()?, number()?, number()?, number()?, number()?];
+    let rect = Rect {
+        x,
+        y,
+        w: u32::try_from(w).ok()?,
+        h: u32::try_from(h).ok()?,
+    };
+    Some(Move { rect, dx, dy })
 }
 
 fn move_items(m: &Move) -> Value {
@@ -412,7 +404,7 @@ pub struct DrawAck {
 }
 
 impl DrawAck {
-    pub(super) fn parse(args: &mut Args, reordered: bool) -> Result<Self, SchemaError> {
+    pub(super) fn parse(args: &mut Args<'_>, reordered: bool) -> Result<Self, SchemaError> {
         // `window-ack` of 6.6 has the sequence after the size
         let mut sequence = 0;
         if !reordered {
@@ -484,7 +476,7 @@ pub struct WindowPlace {
 }
 
 impl WindowPlace {
-    pub(super) fn parse_map(args: &mut Args) -> Result<Self, SchemaError> {
+    pub(super) fn parse_map(args: &mut Args<'_>) -> Result<Self, SchemaError> {
         let (id, rect) = (window_id(args)?.0, rect(args)?);
         Ok(Self {
             id,
@@ -495,7 +487,7 @@ impl WindowPlace {
         })
     }
 
-    pub(super) fn parse_configure(args: &mut Args) -> Result<Self, SchemaError> {
+    pub(super) fn parse_configure(args: &mut Args<'_>) -> Result<Self, SchemaError> {
         let (id, rect) = (window_id(args)?.0, rect(args)?);
         Ok(Self {
             id,
@@ -508,12 +500,11 @@ impl WindowPlace {
     }
 
     /// `window-configure`: everything in one dictionary.
-    pub(super) fn parse_modern(args: &mut Args) -> Result<Self, SchemaError> {
+    pub(super) fn parse_modern(args: &mut Args<'_>) -> Result<Self, SchemaError> {
         let id = window_id(args)?.0;
-        let config = args.map_or_empty();
-        let geometry = config.get("geometry").and_then(Value::as_list).map(|list| {
-            list.iter()
-                .filter_map(Value::as_int)
+        let config = args.value();
+        let geometry = config.get("geometry").and_then(ValueRef::as_list).map(|list| {
+            list.filter_map(ValueRef::as_int)
                 .filter_map(|v| i32::try_from(v).ok())
                 .collect::<Vec<_>>()
         });
@@ -529,9 +520,14 @@ impl WindowPlace {
         Ok(Self {
             id,
             rect: rect.unwrap_or_default(),
-            properties: config.get("properties").cloned().unwrap_or_else(Value::map),
-            state: config.get("state").cloned().unwrap_or_else(Value::map),
-            resize_counter: config.get("resize-counter").and_then(Value::as_int).unwrap_or(0),
+            properties: config
+                .get("properties")
+                .map_or_else(Value::map, ValueRef::to_value),
+            state: config.get("state").map_or_else(Value::map, ValueRef::to_value),
+            resize_counter: config
+                .get("resize-counter")
+                .and_then(ValueRef::as_int)
+                .unwrap_or(0),
             skip_geometry: rect.is_none(),
         })
     }
@@ -586,7 +582,7 @@ fn or_map(value: Value) -> Value {
     }
 }
 
-fn rect(args: &mut Args) -> Result<Rect, SchemaError> {
+fn rect(args: &mut Args<'_>) -> Result<Rect, SchemaError> {
     Ok(Rect {
         x: args.coordinate()?,
         y: args.coordinate()?,
@@ -595,7 +591,7 @@ fn rect(args: &mut Args) -> Result<Rect, SchemaError> {
     })
 }
 
-pub(super) fn window_id(args: &mut Args) -> Result<WindowId, SchemaError> {
+pub(super) fn window_id(args: &mut Args<'_>) -> Result<WindowId, SchemaError> {
     let id = args.u64()?;
     if id < 1 << 48 {
         Ok(WindowId(id))

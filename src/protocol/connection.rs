@@ -3,7 +3,7 @@
 use super::keepalive::Keepalive;
 use super::negotiate::{check_version, negotiate, network_capabilities};
 use super::reason;
-use crate::codec::{Coding, DecodeError, Decoder, Dialect, Encoder, Flags, Limits};
+use crate::codec::{Coding, DecodeError, Decoder, Dialect, Encoder, Flags, Limits, Value, ValueRef};
 use crate::packet::{Capabilities, ClipboardContents, ClipboardToken, Contents, Draw, Names, Packet, Side};
 use crate::types::Latencies;
 use bytes::{Bytes, BytesMut};
@@ -132,11 +132,8 @@ impl Stats {
     /// Types counted one by one; a peer that invents more is counted in the totals only.
     const MAX_TYPES: usize = 256;
 
-    fn count(types: &mut BTreeMap<CompactString, u64>, name: Option<&crate::codec::Value>) {
-        let Some(name) = name
-            .and_then(|v| v.as_bytes())
-            .and_then(|v| std::str::from_utf8(v).ok())
-        else {
+    fn count(types: &mut BTreeMap<CompactString, u64>, name: Option<&[u8]>) {
+        let Some(name) = name.and_then(|name| std::str::from_utf8(name).ok()) else {
             return;
         };
         if let Some(count) = types.get_mut(name) {
@@ -306,10 +303,12 @@ impl Connection {
                 }
             };
             self.stats.packets_in += 1;
-            Stats::count(&mut self.stats.received, raw.items.first());
+            let name = raw.items.clone().next().and_then(ValueRef::as_bytes);
+            Stats::count(&mut self.stats.received, name);
+            let flags = raw.flags;
             match Packet::parse(raw.items, self.side.other()) {
                 Ok(packet) => {
-                    if let Some(event) = self.handle(packet, raw.flags, now) {
+                    if let Some(event) = self.handle(packet, flags, now) {
                         return Some(event);
                     }
                 }
@@ -552,7 +551,7 @@ impl Connection {
         match self.encoder.encode(&items, more, &mut self.out) {
             Ok(n) => {
                 self.stats.packets_out += 1;
-                Stats::count(&mut self.stats.sent, items.first());
+                Stats::count(&mut self.stats.sent, items.first().and_then(Value::as_bytes));
                 n
             }
             Err(error) => {

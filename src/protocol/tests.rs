@@ -297,12 +297,10 @@ fn the_source_of_a_ping_comes_back() {
     let echo = take(&mut pair.server);
     let mut decoder = crate::codec::Decoder::new(crate::codec::Limits::after_hello());
     decoder.read_buf().extend_from_slice(&echo);
-    let items = decoder.poll().unwrap().unwrap().items;
-    assert_eq!(
-        (items[0].as_text().unwrap(), &items[1]),
-        ("ping_echo".into(), &77.into())
-    );
-    assert_eq!(items[6].as_text().unwrap(), "proxy");
+    let mut items = decoder.poll().unwrap().unwrap().items;
+    assert_eq!(items.next().unwrap().as_text().unwrap(), "ping_echo");
+    assert_eq!(items.next().unwrap().as_int(), Some(77));
+    assert_eq!(items.nth(4).unwrap().as_text().unwrap(), "proxy");
 }
 
 #[test]
