@@ -96,7 +96,8 @@ impl Tape {
 
     /// Reads the value at the start of `body` and returns the bytes it takes.
     pub(super) fn read(&mut self, coding: Coding, body: Bytes, limits: &Limits) -> Result<usize, ValueError> {
-        self.clear();
+        self.nodes.clear();
+        self.chunks.clear();
         self.body = body;
         coding
             .read(&mut self.body, limits, &mut self.nodes)
