@@ -3,4 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test target: a panic is a failed test")]
 
 mod codec;
+mod delivery;
+mod packet;
+mod protocol;
 mod strategies;
