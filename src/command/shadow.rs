@@ -28,7 +28,7 @@ pub struct ServeArgs {
     /// Unix sockets to create: auto, none, a path, or a directory ending in a slash.
     #[arg(long, value_name = "VALUE", default_value = "auto")]
     pub bind: Vec<String>,
-    /// TCP addresses to listen on: [HOST]:PORT.
+    /// TCP addresses to listen on, such as 127.0.0.1:14500.
     #[arg(long, value_name = "[HOST]:PORT")]
     pub bind_tcp: Vec<String>,
     /// Lowest TCP port that may be used; 0 always asks the kernel for a free one.

@@ -1,6 +1,6 @@
 //! The server: listeners, the screen thread, and the hub that knows all clients.
 //!
-//! Every connection is a task of its own ([`client`](self::client)) that talks to the screen thread directly; the
+//! Every connection is a task of its own (`client.rs`) that talks to the screen thread directly; the
 //! hub is asked only for what concerns more than one client: who may stay (`session.md` f), requests that end
 //! connections or the server, and `info`.
 
