@@ -1,11 +1,12 @@
 use super::{ID, Stage, X11Windows, eventually};
+use crate::display::x11::X11Screen;
 use crate::display::{
-    Clipboard as _, ClipboardEvent, Key, Modifiers, NewWindow, Selection, WindowEvent, Windows as _,
+    Clipboard as _, ClipboardEvent, Key, Modifiers, NewWindow, Screen as _, Selection, WindowEvent,
+    Windows as _,
 };
 use crate::types::{Point, Rect, Size, WindowId};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
-use x11rb::protocol::randr::ConnectionExt as _;
 use x11rb::protocol::xproto::{
     BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _, GrabMode, InputFocus, KEY_PRESS_EVENT,
     KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT,
@@ -367,31 +368,13 @@ fn clipboard_events_come_with_the_others() {
 fn the_screen_is_resized() {
     let Some(mut stage) = Stage::new() else { return };
     assert_eq!(stage.windows.screen_size(), Size::new(800, 600));
-    stage.other.randr_query_version(1, 1).unwrap().reply().unwrap(); // 1.0 has another layout
-    let sizes = stage
-        .other
-        .randr_get_screen_info(stage.root)
-        .unwrap()
-        .reply()
-        .unwrap();
-    let Some(index) = sizes.sizes.iter().position(|size| size.width == 640) else {
-        eprintln!("skipped: this Xvfb cannot resize");
-        return;
-    };
-    let config = stage.other.randr_set_screen_config(
-        stage.root,
-        x11rb::CURRENT_TIME,
-        sizes.config_timestamp,
-        u16::try_from(index).unwrap(),
-        1u16.into(),
-        0,
-    );
-    config.unwrap().reply().unwrap();
+    let mut screen = X11Screen::open(Some(&stage.server.display)).unwrap();
+    assert_eq!(screen.resize(Size::new(640, 480)).unwrap(), Size::new(640, 480));
     let size = stage.until("resize", |event| match event {
         WindowEvent::ScreenResized(size) => Some(*size),
         _ => None,
     });
-    assert_eq!(size.w, 640);
+    assert_eq!(size, Size::new(640, 480));
     assert_eq!(stage.windows.screen_size(), size);
 }
 
