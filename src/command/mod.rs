@@ -249,6 +249,27 @@ fn help(command: &clap::Command) -> String {
     text
 }
 
+/// Subcommands of xpra that users will try and that are not there yet.
+const ABSENT: &[&str] = &[
+    "start",
+    "start-desktop",
+    "seamless",
+    "desktop",
+    "monitor",
+    "expand",
+    "proxy",
+    "upgrade",
+    "list-mdns",
+    "list-sessions",
+    "list-windows",
+    "top",
+    "print",
+    "run",
+    "showconfig",
+    "_proxy",
+    "initenv",
+];
+
 /// A command line that makes no sense.
 fn misuse(error: &clap::Error) -> Failure {
     let named = |kind| match error.get(kind) {
@@ -256,6 +277,13 @@ fn misuse(error: &clap::Error) -> Failure {
         _ => None,
     };
     let message = match (error.kind(), named(clap::error::ContextKind::InvalidSubcommand)) {
+        (ErrorKind::InvalidSubcommand, Some(name)) if ABSENT.contains(&name) => {
+            let message = format!(
+                "'{name}' is not available yet: use xpra for it; `xpra-rs shadow` shares a display that exists, and \
+                 `xpra-rs attach` shows the sessions of xpra"
+            );
+            return Failure::new(ExitCode::Unsupported, message);
+        }
         (ErrorKind::InvalidSubcommand, Some(name)) => {
             let command = Cli::command();
             let hint = options::closest(name, command.get_subcommands().map(clap::Command::get_name));
