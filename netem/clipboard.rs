@@ -75,11 +75,14 @@ fn copying(client: Peer, server: Peer) -> Result<()> {
 
 /// Copies `text` on one display and waits until it can be pasted on the other.
 fn carried(from: &Display, to: &Display, text: &str) -> Result<()> {
-    copy(from, text)?;
     let mut seen = String::new();
+    // A client that has only just connected may miss the first copy: repeat until one arrives.
     let pasted = until(LIMIT, || {
-        seen = paste(to)?;
-        Ok((seen == text).then_some(()))
+        copy(from, text)?;
+        until(Duration::from_secs(5), || {
+            seen = paste(to)?;
+            Ok((seen == text).then_some(()))
+        })
     })?;
     pasted.with_context(|| format!("copied {text:?} on {}, {} has {seen:?}", from.name(), to.name()))
 }

@@ -65,20 +65,29 @@ fn typing(client: Peer, server: Peer, mode: Mode) -> Result<()> {
             let terminal = window(&source, |window| window.title == "terminal")?;
             source.focus(terminal.id)?;
         }
-        let area = window(&screen, |window| match mode {
-            Mode::Shadow => window.rect.size() == SCREEN,
-            Mode::Seamless => window.title.contains("terminal"),
-        })?;
-        screen.focus(area.id)?;
-
-        screen.point_at(area.rect.x + 45, area.rect.y + 67)?;
-        let shown = window(&source, |window| window.title.contains("terminal"))?;
-        let place = match mode {
-            Mode::Shadow => (45, 67),
-            Mode::Seamless => (shown.rect.x + 45, shown.rect.y + 67),
+        let area = || {
+            window(&screen, |window| match mode {
+                Mode::Shadow => window.rect.size() == SCREEN,
+                Mode::Seamless => window.title.contains("terminal"),
+            })
         };
-        let moved = until(LIMIT, || Ok((source.pointer()? == place).then_some(())))?;
-        moved.with_context(|| format!("the pointer is at {:?}, not {place:?}", source.pointer()))?;
+        screen.focus(area()?.id)?;
+
+        // The window may still find its place when the pointer moves for the first time: repeat until it is followed.
+        let followed = until(LIMIT, || {
+            let area = area()?;
+            screen.point_at(area.rect.x + 40, area.rect.y + 60)?;
+            screen.point_at(area.rect.x + 45, area.rect.y + 67)?;
+            let shown = window(&source, |window| window.title.contains("terminal"))?;
+            let place = match mode {
+                Mode::Shadow => (45, 67),
+                Mode::Seamless => (shown.rect.x + 45, shown.rect.y + 67),
+            };
+            until(Duration::from_secs(2), || {
+                Ok((source.pointer()? == place).then_some(()))
+            })
+        })?;
+        followed.with_context(|| format!("the pointer stays at {:?}", source.pointer()))?;
 
         // A line may be typed before the client's window has the focus: repeat until one arrives whole.
         let line = "hello xpra 42\n";

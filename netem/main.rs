@@ -30,8 +30,12 @@ use anyhow::{Result, bail};
 
 use crate::peer::{Peer, Room};
 
+/// How often a test with xpra 6.5 in it is begun. Its pointer sometimes never moves and its clipboard sometimes never
+/// answers, with its own client and its own server as well: the harness's own checks show it about once in ten runs.
+const ATTEMPTS_WITH_XPRA6: usize = 3;
+
 /// Runs `test` in a fresh place if all of `peers` and Xvfb are installed; prints the logs when it fails.
-fn with(peers: &[Peer], test: impl FnOnce(&Room) -> Result<()>) -> Result<()> {
+fn with(peers: &[Peer], test: impl Fn(&Room) -> Result<()>) -> Result<()> {
     let missing = if !Path::new("/usr/bin/Xvfb").exists() {
         Some("Xvfb".to_owned())
     } else {
@@ -48,6 +52,17 @@ fn with(peers: &[Peer], test: impl FnOnce(&Room) -> Result<()>) -> Result<()> {
         eprintln!("skipped: {missing} is not installed");
         return Ok(());
     }
-    let room = Room::new()?;
-    test(&room).inspect_err(|_| room.print_logs())
+    let mut left = if peers.contains(&Peer::Xpra6) {
+        ATTEMPTS_WITH_XPRA6
+    } else {
+        1
+    };
+    loop {
+        left -= 1;
+        let room = Room::new()?;
+        match test(&room).inspect_err(|_| room.print_logs()) {
+            Err(error) if left > 0 => eprintln!("tried again, for xpra 6.5 is part of it: {error:#}"),
+            outcome => return outcome,
+        }
+    }
 }
