@@ -128,6 +128,8 @@ async fn accept(
             peer: peer.clone(),
             credentials: None,
             is_local: false,
+            tls: None,
+            is_private: false,
             probe: Probe::default(),
         };
         inside.0.lock().unwrap().valves.insert(peer, valve.clone());

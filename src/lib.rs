@@ -12,8 +12,8 @@
 //!  5   session            the tasks and threads, and what decides between
 //!                         a connection and a display
 //!      ───────────────┬─────────────────────────┬───────────────────────────────
-//!  4   transport      │                         │
-//!      discovery      │  3   protocol  delivery │  screens, windows, pixels
+//!  4   transport  web │                         │
+//!      discovery auth │  3   protocol  delivery │  screens, windows, pixels
 //!      bytes to and   │  2   packet             │      display   picture
 //!      from a peer    │  1   codec              │
 //!      ───────────────┴─────────────────────────┴───────────────────────────────
@@ -42,6 +42,8 @@
 //! | [`picture`] | pixels: what changed, what moved, which encoding, encode and decode |
 //! | [`display`] | screens to share and windows to show: X11, a test card, none |
 //! | [`transport`] | open byte streams: connect and listen; the only code that knows their kinds |
+//! | [`auth`] | who may use a session: digests, modules, where a client's passwords come from |
+//! | [`web`] | HTTP on a server's ports: files, facts, the way to a WebSocket |
 //! | [`discovery`] | this machine's sessions: where sockets are, which answer, which one is meant |
 //! | [`session`] | servers, clients and single requests: every task, thread and channel |
 //! | [`command`] | the subcommands of `xpra-rs` |
@@ -49,7 +51,7 @@
 //! # Dependency direction
 //!
 //! Arrows point down only: which module may name which is the table `MAY_USE` in this file, and a test compares it
-//! with the sources. tokio is known to `transport`, `discovery`, `session` and `command` alone, so everything a peer
+//! with the sources. tokio is known to `transport`, `auth`, `web`, `discovery`, `session` and `command` alone, so everything a peer
 //! says is understood by code that can be run with nothing but bytes.
 //!
 //! # Invariants
@@ -80,6 +82,7 @@
 //!   clients or with photographs on a screen of 4K.
 
 pub mod address;
+pub mod auth;
 pub mod codec;
 pub mod command;
 pub mod delivery;
@@ -91,6 +94,7 @@ pub mod protocol;
 pub mod session;
 pub mod transport;
 pub mod types;
+pub mod web;
 
 #[cfg(test)]
 mod tests {
@@ -108,11 +112,14 @@ mod tests {
         ("protocol", &["codec", "packet", "types"]),
         ("delivery", &["picture", "types"]),
         ("transport", &["address"]),
+        ("auth", &["address", "transport"]),
+        ("web", &["address", "transport"]),
         ("discovery", &["address", "transport"]),
         (
             "session",
             &[
                 "address",
+                "auth",
                 "codec",
                 "delivery",
                 "display",
@@ -121,12 +128,14 @@ mod tests {
                 "protocol",
                 "transport",
                 "types",
+                "web",
             ],
         ),
         (
             "command",
             &[
                 "address",
+                "auth",
                 "codec",
                 "discovery",
                 "display",
@@ -135,13 +144,22 @@ mod tests {
                 "session",
                 "transport",
                 "types",
+                "web",
             ],
         ),
         ("bin", &["command", "discovery"]),
     ];
 
     /// Where tokio may be named.
-    const KNOW_TOKIO: [&str; 5] = ["transport", "discovery", "session", "command", "bin"];
+    const KNOW_TOKIO: [&str; 7] = [
+        "transport",
+        "auth",
+        "web",
+        "discovery",
+        "session",
+        "command",
+        "bin",
+    ];
 
     #[test]
     fn dependencies_point_down() {

@@ -215,7 +215,12 @@ fn credentials() {
         let address = parsed(text);
         assert_eq!(address.credentials.username.as_deref(), username, "{text}");
         assert_eq!(
-            address.credentials.password.as_ref().map(Secret::expose),
+            address
+                .credentials
+                .password
+                .as_ref()
+                .map(Secret::expose_text)
+                .as_deref(),
             password,
             "{text}"
         );

@@ -10,11 +10,13 @@ mod error;
 mod kernel;
 mod listener;
 mod probe;
+mod prompt;
 mod socket;
 mod stale;
 mod tcp;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 mod unix;
 
 use std::fmt;
@@ -22,6 +24,7 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,6 +35,7 @@ pub use self::error::{AcceptError, ConnectError, ListenError};
 pub use self::kernel::{KernelInfo, PeerCredentials};
 pub use self::listener::Listener;
 pub use self::probe::Probe;
+pub use self::prompt::{Nobody, Prompt};
 pub use self::stale::{SessionState, probe_abstract, probe_socket};
 pub use self::tcp::connect_any;
 pub use crate::address::TransportKind;
@@ -86,6 +90,10 @@ pub struct LinkInfo {
     pub credentials: Option<PeerCredentials>,
     /// True when the peer is surely on this machine.
     pub is_local: bool,
+    /// The TLS it goes through, if any.
+    pub tls: Option<Arc<tls::TlsFacts>>,
+    /// True when nobody on the way can read along: TLS, SSH, or never outside this machine.
+    pub is_private: bool,
     /// Asks the kernel about the path.
     pub probe: Probe,
 }
@@ -131,6 +139,8 @@ pub struct ConnectOptions {
     pub attempt_timeout: Duration,
     /// Socket options.
     pub tuning: Tuning,
+    /// Who can be asked about unknown hosts and passphrases.
+    pub prompt: Arc<dyn Prompt>,
 }
 
 impl Default for ConnectOptions {
@@ -139,6 +149,7 @@ impl Default for ConnectOptions {
             timeout: Duration::from_secs(20),
             attempt_timeout: Duration::from_secs(20),
             tuning: Tuning::default(),
+            prompt: Arc::new(Nobody),
         }
     }
 }

@@ -108,6 +108,8 @@ impl Socket {
                 None
             },
             is_local,
+            tls: None,
+            is_private: is_local,
             probe: Probe::new(&self.0, is_tcp),
         }
     }
