@@ -6,9 +6,11 @@
 mod accounts;
 #[cfg(test)]
 mod conformance;
+mod detect;
 mod error;
 mod kernel;
 mod listener;
+pub(crate) mod prefixed;
 mod probe;
 mod prompt;
 mod socket;
@@ -31,6 +33,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 
 pub use self::accounts::{group_id, in_group};
+pub use self::detect::Spoken;
 pub use self::error::{AcceptError, ConnectError, ListenError};
 pub use self::kernel::{KernelInfo, PeerCredentials};
 pub use self::listener::Listener;
