@@ -12,7 +12,7 @@ use xpra::codec::{Dialect, Header};
 use xpra::display::card::{Clock, TestCard};
 use xpra::session::now;
 use xpra::session::screen::Worker;
-use xpra::session::server::{self, ServerConfig};
+use xpra::session::server::{self, Arrival, ServerConfig};
 use xpra::transport::{Link, LinkInfo, Probe, TransportKind};
 use xpra::types::Size;
 
@@ -109,7 +109,7 @@ pub(crate) async fn run(serving: Serving, inside: Inside) -> turmoil::Result {
 
 async fn accept(
     listener: TcpListener,
-    links: mpsc::Sender<Link>,
+    links: mpsc::Sender<Arrival>,
     serving: Serving,
     inside: Inside,
 ) -> turmoil::Result {
@@ -133,7 +133,9 @@ async fn accept(
             probe: Probe::default(),
         };
         inside.0.lock().unwrap().valves.insert(peer, valve.clone());
-        links.send(Link::new(valve.tap(stream), info)).await?;
+        let link = Link::new(valve.tap(stream), info);
+        let door = Arc::default();
+        links.send(Arrival { link, door }).await?;
     }
 }
 

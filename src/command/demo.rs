@@ -122,6 +122,10 @@ impl Server {
                     hostname: "demo".into(),
                     ..ServerConfig::default()
                 };
+                let listeners = listeners
+                    .into_iter()
+                    .map(|listener| (listener, Arc::default()))
+                    .collect();
                 let _gone = told.send(Ok(address));
                 let shutdown = async { drop(stopped.await) };
                 if let Err(error) = server::run(listeners, Box::new(card), config, shutdown).await {

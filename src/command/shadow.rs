@@ -6,9 +6,10 @@ use crate::address::{Bind, Place, TransportKind};
 use crate::discovery::{Environment, Places};
 use crate::display::Screen;
 use crate::display::x11::{X11Screen, guess_display};
-use crate::session::server::{self, ServerConfig, ServerEnd};
+use crate::session::server::{self, Door, ServerConfig, ServerEnd};
 use crate::transport::{ListenOptions, Listener, listen};
 use crate::types::Encoding;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Share an existing display.
@@ -187,11 +188,11 @@ pub async fn run(
 /// Serves a screen until the server is asked to end.
 pub async fn serve(
     screen: Box<dyn Screen>,
-    listeners: Vec<Listener>,
+    listeners: Vec<(Listener, Arc<Door>)>,
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<ExitCode, Failure> {
-    for listener in &listeners {
+    for (listener, _) in &listeners {
         tracing::info!("listening on {listener}");
         if listener.is_exposed() {
             tracing::warn!(
@@ -227,7 +228,11 @@ fn normal_display(display: &str) -> String {
 
 impl ServeArgs {
     /// Creates the sockets.
-    pub async fn listen(&self, environment: &Environment, display: &str) -> Result<Vec<Listener>, Failure> {
+    pub async fn listen(
+        &self,
+        environment: &Environment,
+        display: &str,
+    ) -> Result<Vec<(Listener, Arc<Door>)>, Failure> {
         let places = Places::new(environment, self.socket_dir.as_deref(), &self.socket_dirs);
         let options = ListenOptions {
             names: places.names(display),
@@ -250,7 +255,13 @@ impl ServeArgs {
                 continue;
             }
             refuse_unsafe(&bind)?;
-            listeners.extend(listen(&bind, &options).await?);
+            let door = Arc::new(Door::default());
+            listeners.extend(
+                listen(&bind, &options)
+                    .await?
+                    .into_iter()
+                    .map(|listener| (listener, Arc::clone(&door))),
+            );
         }
         if listeners.is_empty() {
             return Err(Failure::new(

@@ -5,11 +5,11 @@
 
 use std::io;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 
+use super::Link;
 use super::prefixed::Prefixed;
-use super::{BoxedStream, Link};
 
 /// What a peer speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +70,9 @@ impl Spoken {
         }
     }
 
-    /// Reads no more of a link than it takes to know, and gives it back as if nothing had been read.
-    pub async fn of(mut link: Link) -> io::Result<(Self, Link)> {
+    /// Reads no more of a link than it takes to know, and leaves it as if nothing had been read; a future that is
+    /// dropped before it is done does lose what was.
+    pub async fn of(link: &mut Link) -> io::Result<Self> {
         let mut head = BytesMut::with_capacity(64);
         let spoken = loop {
             if let Some(spoken) = Self::identify(&head) {
@@ -85,16 +86,9 @@ impl Spoken {
                 };
             }
         };
-        link.stream = give_back(head.freeze(), link.stream);
-        Ok((spoken, link))
-    }
-}
-
-fn give_back(head: Bytes, stream: BoxedStream) -> BoxedStream {
-    if head.is_empty() {
-        stream
-    } else {
-        Box::new(Prefixed::new(head, stream))
+        let stream = std::mem::replace(&mut link.stream, Box::new(tokio::io::empty()));
+        link.stream = Box::new(Prefixed::new(head.freeze(), stream));
+        Ok(spoken)
     }
 }
 
@@ -166,7 +160,8 @@ mod tests {
                     tokio::task::yield_now().await;
                 }
             });
-            let (spoken, mut link) = Spoken::of(Link::new(near, info)).await.unwrap();
+            let mut link = Link::new(near, info);
+            let spoken = Spoken::of(&mut link).await.unwrap();
             let mut all = String::new();
             link.stream.read_to_string(&mut all).await.unwrap();
             assert_eq!(all, text);

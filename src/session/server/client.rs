@@ -25,8 +25,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
-/// Drives one connection to its end and tells the hub.
-pub(super) async fn run(link: Link, mut session: ServerSession, hub: mpsc::UnboundedSender<HubRequest>) {
+/// Drives one connection to its end.
+pub(super) async fn run(link: Link, mut session: ServerSession) {
     let id = session.id;
     let mut connection = Connection::server(&session.facts.config.connection, session.began);
     let peer = link.info.peer.clone();
@@ -38,7 +38,6 @@ pub(super) async fn run(link: Link, mut session: ServerSession, hub: mpsc::Unbou
         end if session.is_client() => tracing::info!(client = id.0, %peer, "client gone: {end}"),
         end => tracing::debug!(client = id.0, %peer, "connection ended: {end}"),
     }
-    let _ended = hub.send(HubRequest::Left(id));
 }
 
 /// What arrives from the rest of the server.

@@ -7,15 +7,18 @@
 mod client;
 mod clipboard;
 mod counts;
+mod door;
 mod hello;
 mod info;
 mod line;
 mod request;
 mod session;
 mod sharing;
+mod strangers;
 #[cfg(test)]
 mod tests;
 
+pub use door::Door;
 pub use info::ClientFacts;
 
 use super::mailbox::Outbox;
@@ -30,6 +33,7 @@ use sharing::{Newcomer, Present, Verdict, admit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use strangers::Strangers;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -202,30 +206,40 @@ struct Hub {
     session_name: String,
     requests: mpsc::UnboundedSender<HubRequest>,
     clients: BTreeMap<ClientId, Entry>,
-    connections: usize,
+    strangers: Strangers,
     next: u64,
     /// When the last client left.
     idle_since: Option<Instant>,
 }
 
-/// Connections that may be open without having logged in (`endpoints.md` c.1).
-const MAX_STRANGERS: usize = 100;
 /// How often socket files are touched, so that cleaners of temporary files leave them (`endpoints.md` b.5).
 const TOUCH: Duration = Duration::from_secs(60);
 
+/// A link, and the door it came through.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The link.
+    pub link: Link,
+    /// The door.
+    pub door: Arc<Door>,
+}
+
 /// Serves `screen` to whoever connects, until `shutdown` resolves or a client asks for the end.
 pub async fn run(
-    listeners: Vec<Listener>,
+    listeners: Vec<(Listener, Arc<Door>)>,
     screen: Box<dyn Screen>,
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<ServerEnd> {
     let screen = screen::start(screen)?;
     let (links, arrivals) = mpsc::channel(16);
-    let names = listeners.iter().map(ToString::to_string).collect();
+    let names = listeners
+        .iter()
+        .map(|(listener, _)| listener.to_string())
+        .collect();
     let mut listening: JoinSet<_> = listeners
         .into_iter()
-        .map(|listener| accept(listener, links.clone()))
+        .map(|(listener, door)| accept(listener, door, links.clone()))
         .collect();
     let end = serve(arrivals, names, screen, config, shutdown).await;
     listening.shutdown().await;
@@ -235,7 +249,7 @@ pub async fn run(
 /// Serves a screen whose worker runs already to whoever arrives, until `shutdown` resolves or a client asks for the
 /// end. `listeners` are the names of the places the links come from.
 pub async fn serve(
-    mut arrivals: mpsc::Receiver<Link>,
+    mut arrivals: mpsc::Receiver<Arrival>,
     listeners: Vec<String>,
     started: Started,
     config: ServerConfig,
@@ -253,7 +267,7 @@ pub async fn serve(
         screen: started.outbox,
         requests,
         clients: BTreeMap::new(),
-        connections: 0,
+        strangers: Strangers::default(),
         next: 0,
         idle_since: Some(super::now()),
     };
@@ -271,7 +285,7 @@ pub async fn serve(
             Some(request) = inbox.recv() => if let Some(end) = hub.handle(request) {
                 break end;
             },
-            Some(link) = arrivals.recv() => hub.welcome(link),
+            Some(arrival) = arrivals.recv() => hub.welcome(arrival),
             () = tokio::time::sleep_until(idle.unwrap_or_else(super::now).into()), if idle.is_some() => {
                 break ServerEnd::Idle;
             }
@@ -283,14 +297,15 @@ pub async fn serve(
     end
 }
 
-async fn accept(listener: Listener, links: mpsc::Sender<Link>) {
+async fn accept(listener: Listener, door: Arc<Door>, links: mpsc::Sender<Arrival>) {
     let mut touch = tokio::time::interval(TOUCH);
     loop {
         tokio::select! {
             biased;
             accepted = listener.accept() => match accepted {
                 Ok(link) => {
-                    if links.send(link).await.is_err() {
+                    let door = Arc::clone(&door);
+                    if links.send(Arrival { link, door }).await.is_err() {
                         return;
                     }
                 }
@@ -313,23 +328,28 @@ fn touch_file(listener: &Listener) {
 }
 
 impl Hub {
-    fn welcome(&mut self, link: Link) {
-        if self.connections.saturating_sub(self.clients.len()) >= MAX_STRANGERS {
-            tracing::warn!(peer = %link.info.peer, "too many connections that did not log in: refused");
+    fn welcome(&mut self, Arrival { link, door }: Arrival) {
+        let now = super::now();
+        self.next += 1;
+        let id = ClientId(self.next);
+        if let Err(why) = self.strangers.admit(id, door::source(&link.info), now) {
+            tracing::warn!(peer = %link.info.peer, "refused: {why}");
             return;
         }
-        self.next += 1;
-        self.connections += 1;
-        let id = ClientId(self.next);
-        let session = ServerSession::new(
-            id,
+        let (facts, requests, screen) = (
             Arc::clone(&self.facts),
-            link.info.clone(),
             self.requests.clone(),
             self.screen.clone(),
-            super::now(),
         );
-        tokio::spawn(client::run(link, session, self.requests.clone()));
+        tokio::spawn(async move {
+            let deadline = now + facts.config.connection.login_timeout;
+            if let Some(link) = door.enter(link, deadline).await {
+                let info = link.info.clone();
+                let session = ServerSession::new(id, facts, info, requests.clone(), screen, now);
+                client::run(link, session).await;
+            }
+            let _ended = requests.send(HubRequest::Left(id));
+        });
     }
 
     fn handle(&mut self, request: HubRequest) -> Option<ServerEnd> {
@@ -402,6 +422,7 @@ impl Hub {
                 if newcomer.ui {
                     self.idle_since = None;
                 }
+                self.strangers.leave(client);
                 self.clients.insert(
                     client,
                     Entry {
@@ -414,7 +435,7 @@ impl Hub {
     }
 
     fn left(&mut self, client: ClientId) -> Option<ServerEnd> {
-        self.connections = self.connections.saturating_sub(1);
+        self.strangers.leave(client);
         let was_user = self.clients.remove(&client).is_some_and(|entry| entry.present.ui);
         if was_user && !self.clients.values().any(|entry| entry.present.ui) {
             if self.facts.config.exit_with_client {
@@ -442,7 +463,7 @@ impl Hub {
 
     fn info(&self, reply: oneshot::Sender<Value>) {
         let (facts, name) = (Arc::clone(&self.facts), self.session_name.clone());
-        let strangers = self.connections.saturating_sub(self.clients.len());
+        let strangers = self.strangers.len();
         let asked: Vec<_> = self
             .clients
             .values()

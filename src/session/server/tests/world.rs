@@ -40,6 +40,10 @@ impl World {
             let shutdown = async {
                 let _stopped = stopped.await;
             };
+            let listeners = listeners
+                .into_iter()
+                .map(|listener| (listener, Arc::default()))
+                .collect();
             run(listeners, Box::new(screen), config, shutdown).await.unwrap()
         });
         Self {
