@@ -42,6 +42,37 @@ pub(crate) enum Via {
     Unix,
     /// A unix socket, pixels in shared memory.
     Mmap,
+    /// TLS, with a password.
+    Ssl,
+    /// WebSocket, with a password.
+    Ws,
+    /// WebSocket over TLS, with a password.
+    Wss,
+    /// TCP with encrypted packets, and a password.
+    Aes,
+}
+
+impl Via {
+    /// Those of a [guarded](Server::start_guarded) server.
+    pub(crate) const GUARDED: [Self; 4] = [Self::Ssl, Self::Ws, Self::Wss, Self::Aes];
+
+    const fn is_guarded(self) -> bool {
+        matches!(self, Self::Ssl | Self::Ws | Self::Wss | Self::Aes)
+    }
+
+    const fn is_tls(self) -> bool {
+        matches!(self, Self::Ssl | Self::Wss)
+    }
+
+    const fn scheme(self) -> &'static str {
+        match self {
+            Self::Tcp | Self::Aes => "tcp",
+            Self::Ssl => "ssl",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+            Self::Unix | Self::Mmap => "socket",
+        }
+    }
 }
 
 /// What a server shows.
@@ -274,12 +305,115 @@ impl Room {
     }
 }
 
+/// The password of guarded servers.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// What a guarded server and its clients know: certificate, password, key.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    /// Certificate and key of `127.0.0.1`.
+    pub(crate) certificate: PathBuf,
+    pub(crate) password: PathBuf,
+    key: PathBuf,
+}
+
+impl Keys {
+    /// New ones in `room`.
+    pub(crate) fn new(room: &Room) -> Result<Self> {
+        let keys = Self {
+            certificate: room.path("cert.pem"),
+            password: room.path("password"),
+            key: room.path("key"),
+        };
+        fs::write(&keys.password, PASSWORD)?;
+        fs::write(&keys.key, "a key for packets")?;
+        let (secret, public) = (room.path("secret.pem"), room.path("public.pem"));
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "30",
+                "-subj",
+                "/CN=localhost",
+            ])
+            .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
+            .arg("-keyout")
+            .arg(&secret)
+            .arg("-out")
+            .arg(&public)
+            .output()
+            .context("openssl is not installed")?;
+        ensure!(
+            made.status.success(),
+            "openssl: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        let both = [fs::read(&secret)?, fs::read(&public)?].concat();
+        fs::write(&keys.certificate, both)?;
+        fs::set_permissions(&keys.certificate, fs::Permissions::from_mode(0o600))?;
+        Ok(keys)
+    }
+
+    /// What a server of that kind is told to listen on.
+    fn server_options(&self, peer: Peer, via: Via, port: u16) -> Vec<String> {
+        let (password, key) = (self.password.display(), self.key.display());
+        let scheme = via.scheme();
+        let mut options = match peer {
+            // per-socket options came after 3.1
+            Peer::Xpra3 => vec![
+                format!("--bind-{scheme}=127.0.0.1:{port}"),
+                format!("--{scheme}-auth=file:filename={password}"),
+            ],
+            Peer::Ours | Peer::Xpra6 => {
+                vec![format!(
+                    "--bind-{scheme}=127.0.0.1:{port},auth=file(filename={password})"
+                )]
+            }
+        };
+        if via == Via::Aes {
+            options.push("--tcp-encryption=AES".to_owned());
+            options.push(format!("--tcp-encryption-keyfile={key}"));
+        }
+        if via == Via::Wss && peer == Peer::Xpra3 {
+            // without its pages it takes no WebSocket inside TLS
+            options.push("--html=on".to_owned());
+        }
+        if via.is_tls() {
+            options.push(format!("--ssl-cert={}", self.certificate.display()));
+        }
+        options
+    }
+
+    /// What a client is told to be let in.
+    fn client_options(&self, peer: Peer, via: Via) -> Vec<String> {
+        let mut options = vec![format!("--password-file={}", self.password.display())];
+        if via.is_tls() {
+            match peer {
+                Peer::Ours => options.push(format!("--ssl-ca-certs={}", self.certificate.display())),
+                Peer::Xpra3 => options.push("--ssl-server-verify-mode=none".to_owned()),
+                Peer::Xpra6 => options
+                    .extend(["--ssl-server-verify-mode=none", "--ssl-check-hostname=no"].map(str::to_owned)),
+            }
+        }
+        if via == Via::Aes {
+            options.push("--encryption=AES".to_owned());
+            options.push(format!("--encryption-keyfile={}", self.key.display()));
+        }
+        options
+    }
+}
+
 /// A running server and how to reach it.
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Process,
     port: u16,
     socket: PathBuf,
+    keys: Option<Keys>,
 }
 
 impl Server {
@@ -291,28 +425,58 @@ impl Server {
         Ok(server)
     }
 
+    /// Starts `peer` on `display`, on one port that asks for a password and is encrypted as `via` says, and waits until
+    /// it is ready.
+    pub(crate) fn start_guarded(
+        room: &Room,
+        peer: Peer,
+        mode: Mode,
+        display: &Display,
+        via: Via,
+    ) -> Result<Self> {
+        let port = free_port()?;
+        let keys = Keys::new(room)?;
+        let mut options = keys.server_options(peer, via, port);
+        options.push("--bind=auto".to_owned());
+        let process = Self::spawn(room, peer, mode, display, &options)?;
+        let mut server = Self {
+            process,
+            port,
+            socket: PathBuf::new(),
+            keys: Some(keys),
+        };
+        server.process.wait_for_log(READY, READY_LIMIT)?;
+        Ok(server)
+    }
+
     /// As [`Server::start`], without waiting: the unix socket is not known yet.
     pub(crate) fn launch(room: &Room, peer: Peer, mode: Mode, display: &Display) -> Result<Self> {
         let port = free_port()?;
+        let options = ["--bind=auto".to_owned(), format!("--bind-tcp=127.0.0.1:{port}")];
+        let process = Self::spawn(room, peer, mode, display, &options)?;
+        Ok(Self {
+            process,
+            port,
+            socket: PathBuf::new(),
+            keys: None,
+        })
+    }
+
+    fn spawn(room: &Room, peer: Peer, mode: Mode, display: &Display, options: &[String]) -> Result<Process> {
         let mut command = room.command(peer, Some(display))?;
         match mode {
             Mode::Shadow => command.arg("shadow").arg(display.name()),
             Mode::Seamless => command.arg("start").arg(display.name()).arg("--use-display=yes"),
         };
         command
-            .args(["--daemon=no", "--bind=auto"])
-            .arg(format!("--bind-tcp=127.0.0.1:{port}"))
+            .arg("--daemon=no")
             .args(peer.server_options())
+            .args(options)
             .args(peer.quiet(room));
         let log = room
             .logs()
             .join(format!("server-{peer:?}-{}.log", display.number()));
-        let process = Process::start(&format!("{peer:?} server"), command, &log)?;
-        Ok(Self {
-            process,
-            port,
-            socket: PathBuf::new(),
-        })
+        Process::start(&format!("{peer:?} server"), command, &log)
     }
 
     fn find_socket(&self, room: &Room, display: &Display) -> Result<PathBuf> {
@@ -330,10 +494,28 @@ impl Server {
     /// Its address, spelled for `client`.
     pub(crate) fn url(&self, client: Peer, via: Via) -> String {
         match (via, client) {
-            (Via::Tcp, _) => format!("tcp://127.0.0.1:{}/", self.port),
+            (via, _) if via == Via::Tcp || via.is_guarded() => {
+                format!("{}://127.0.0.1:{}/", via.scheme(), self.port)
+            }
             (_, Peer::Xpra3) => format!("socket:{}", self.socket.display()),
             (_, Peer::Ours | Peer::Xpra6) => format!("socket://{}", self.socket.display()),
         }
+    }
+
+    /// What `client` has to be told, beside the address, to be let in.
+    pub(crate) fn client_options(&self, client: Peer, via: Via) -> Vec<String> {
+        let keys = self.keys.as_ref().filter(|_| via.is_guarded());
+        keys.map(|keys| keys.client_options(client, via))
+            .unwrap_or_default()
+    }
+
+    /// Runs a command of `client` about this server, and gives what it printed.
+    pub(crate) fn ask(&self, room: &Room, client: Peer, via: Via, command: &[&str]) -> Result<String> {
+        let (url, options) = (self.url(client, via), self.client_options(client, via));
+        let about = [url.as_str()]
+            .into_iter()
+            .chain(options.iter().map(String::as_str));
+        room.ask(client, &command.iter().copied().chain(about).collect::<Vec<_>>())
     }
 
     /// Its TCP port on the loopback address.
@@ -365,6 +547,7 @@ pub(crate) fn attach(
         .arg("attach")
         .arg(server.url(peer, via))
         .args(peer.client_options(via))
+        .args(server.client_options(peer, via))
         .args(peer.quiet(room));
     let log = room
         .logs()
