@@ -106,7 +106,7 @@ fn typing(client: Peer, server: Peer, mode: Mode) -> Result<()> {
 }
 
 /// A terminal titled "terminal" on `display` that runs a shell command.
-fn terminal(room: &Room, display: &Display, script: &str) -> Result<Process> {
+pub(crate) fn terminal(room: &Room, display: &Display, script: &str) -> Result<Process> {
     let mut command = process::command("xterm");
     command.args([
         "-T",
@@ -123,7 +123,7 @@ fn terminal(room: &Room, display: &Display, script: &str) -> Result<Process> {
 }
 
 /// Waits for a visible window that `is` likes; the outermost one.
-fn window(display: &Display, is: impl Fn(&WindowFacts) -> bool) -> Result<WindowFacts> {
+pub(crate) fn window(display: &Display, is: impl Fn(&WindowFacts) -> bool) -> Result<WindowFacts> {
     let found = until(LIMIT, || {
         Ok(display
             .windows()?

@@ -10,12 +10,14 @@
     reason = "a test ends at the first thing that is not as expected"
 )]
 
+mod browser;
 mod cli;
 mod clipboard;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod display;
 mod grid;
 mod hostile;
+mod html5;
 mod input;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod peer;

@@ -449,6 +449,19 @@ impl Server {
         Ok(server)
     }
 
+    /// Starts `peer` on `display`, listening where the options say, and waits until it is ready.
+    pub(crate) fn start_with(
+        room: &Room,
+        peer: Peer,
+        mode: Mode,
+        display: &Display,
+        options: &[String],
+    ) -> Result<Process> {
+        let mut process = Self::spawn(room, peer, mode, display, options)?;
+        process.wait_for_log(READY, READY_LIMIT)?;
+        Ok(process)
+    }
+
     /// As [`Server::start`], without waiting: the unix socket is not known yet.
     pub(crate) fn launch(room: &Room, peer: Peer, mode: Mode, display: &Display) -> Result<Self> {
         let port = free_port()?;

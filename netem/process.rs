@@ -86,6 +86,11 @@ impl Process {
         self.child.id()
     }
 
+    /// The writing end of a piped standard input, once.
+    pub(crate) fn stdin(&mut self) -> Option<std::process::ChildStdin> {
+        self.child.stdin.take()
+    }
+
     /// The reading end of a piped standard output, once.
     pub(crate) fn stdout(&mut self) -> Option<std::process::ChildStdout> {
         self.child.stdout.take()
