@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// What a connection is told when it is made.
 #[derive(Clone, Debug)]
 pub struct ConnectionConfig {
+    /// How long the peer may take to answer a challenge, a server's as well as a client's to check the answer
+    /// (`endpoints.md` c.2: 120 s).
+    pub challenge_timeout: Duration,
     /// How long the peer may take to say hello (`endpoints.md` c.2: 20 s).
     pub login_timeout: Duration,
     /// Time between pings; `None` sends none of our own (peers' are still answered).
@@ -26,6 +29,7 @@ pub struct ConnectionConfig {
 impl Default for ConnectionConfig {
     fn default() -> Self {
         Self {
+            challenge_timeout: Duration::from_secs(120),
             login_timeout: Duration::from_secs(20),
             ping_interval: Some(Duration::from_secs(5)),
             ping_timeout: Duration::from_secs(60),
@@ -102,10 +106,11 @@ impl fmt::Display for CloseReason {
 /// What a connection tells its owner.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// The peer's hello. A server answers with [`Connection::accept`], [`Connection::answer`] or
-    /// [`Connection::close`]; a client is connected now.
+    /// The peer's hello. A server answers with [`Connection::accept`], [`Connection::answer`],
+    /// [`Connection::challenge`] or [`Connection::close`]; a client is connected now.
     Hello(Capabilities),
-    /// A packet of the session.
+    /// A packet of the session. A client answers [`Packet::Challenge`] with [`Connection::respond`] or
+    /// [`Connection::close`].
     Packet(Packet),
     /// The end; nothing follows.
     Closed(CloseReason),
@@ -148,8 +153,10 @@ impl Stats {
 enum State {
     /// Waiting for the peer's hello.
     Hello,
-    /// Server: the hello is with our owner.
+    /// Our owner has to answer: a server the peer's hello, a client the peer's challenge.
     Deciding,
+    /// Server: waiting for the hello that answers our challenge.
+    Challenged,
     /// The session runs.
     Established,
     /// A goodbye is queued; nothing more is read.
@@ -163,6 +170,14 @@ enum State {
 /// The driver reads the stream into [`read_buf`](Self::read_buf) and calls [`received`](Self::received), takes
 /// events until there are none, writes what [`transmit`](Self::transmit) holds, and calls
 /// [`handle_timeout`](Self::handle_timeout) when [`deadline`](Self::deadline) passed.
+///
+/// # Logging in
+///
+/// A server gets [`Event::Hello`] and may answer it with [`challenge`](Self::challenge) instead of
+/// [`accept`](Self::accept). The client gets [`Packet::Challenge`] and calls [`respond`](Self::respond), which sends
+/// another hello; the server finds `challenge_response` and `challenge_client_salt` in the capabilities of another
+/// [`Event::Hello`], and so on until it accepts (`wire.md` 5.1, 5.2). While either owner has to answer, nothing the
+/// peer sends reaches it but the end.
 #[derive(Debug)]
 pub struct Connection {
     side: Side,
@@ -172,7 +187,11 @@ pub struct Connection {
     encoder: Encoder,
     names: Names,
     keepalive: Keepalive,
+    /// When the peer has to have said what we wait for, before the session.
     login_deadline: Option<Instant>,
+    challenge_timeout: Duration,
+    /// Challenges sent or received.
+    challenges: u32,
     /// A plain-text refusal being received (clients only).
     refusal: Option<Vec<u8>>,
     /// Packets not encoded yet: everything but pictures.
@@ -196,6 +215,11 @@ impl Connection {
     const QUEUE_MARK: usize = 1024;
     /// Longest plain-text refusal shown.
     const REFUSAL_MAX: usize = 4096;
+    /// Challenges of one connection: each module of a server may need some.
+    const MAX_CHALLENGES: u32 = 32;
+    /// What the answer to a challenge and its padding come to, and the least padding (`wire.md` 5.2).
+    const RESPONSE_SIZE: usize = 512;
+    const MIN_PADDING: usize = 32;
 
     /// The server's end of a new connection.
     pub fn server(config: &ConnectionConfig, now: Instant) -> Self {
@@ -230,6 +254,8 @@ impl Connection {
             names: Names::default(),
             keepalive: Keepalive::new(config.ping_interval, config.ping_timeout, now),
             login_deadline: Some(now + config.login_timeout),
+            challenge_timeout: config.challenge_timeout,
+            challenges: 0,
             refusal: None,
             queue: VecDeque::new(),
             queued: 0,
@@ -323,19 +349,30 @@ impl Connection {
                 self.end(CloseReason::Disconnected { reason, details });
                 None
             }
-            (State::Hello, Packet::Hello(caps)) => self.handle_hello(caps, flags, now),
-            // some answers come without a hello (`session.md` e: screenshot), challenges before it
-            (State::Hello, packet @ (Packet::Challenge { .. } | Packet::Screenshot { .. }))
-                if self.side == Side::Client =>
-            {
+            (State::Hello | State::Challenged, Packet::Hello(caps)) => self.handle_hello(caps, flags, now),
+            (State::Hello, packet @ Packet::Challenge { .. }) if self.side == Side::Client => {
+                self.challenged(packet, flags)
+            }
+            // some answers come without a hello (`session.md` e: screenshot)
+            (State::Hello, packet @ Packet::Screenshot { .. }) if self.side == Side::Client => {
                 Some(Event::Packet(packet))
             }
-            (State::Hello, _) => {
+            // a peer that pings before it has our hello gets no echo that would come first
+            (State::Deciding | State::Challenged, Packet::Ping { .. }) => None,
+            (State::Hello | State::Challenged, _) => {
                 self.protocol_error("expected a hello packet".into());
                 None
             }
-            // a peer that pings before it has our hello gets no echo that would come first
-            (State::Deciding, Packet::Ping { .. }) => None,
+            (_, Packet::Hello(_)) => {
+                self.protocol_error("a second hello".into());
+                None
+            }
+            (_, Packet::Challenge { .. }) => {
+                self.protocol_error("a challenge out of turn".into());
+                None
+            }
+            // who is not let in yet has nothing to say
+            (State::Deciding, _) => None,
             (_, Packet::Ping { time, source }) => {
                 self.answer_ping(time, source);
                 None
@@ -360,7 +397,28 @@ impl Connection {
         }
     }
 
+    /// Client: the server wants an answer before its hello.
+    fn challenged(&mut self, challenge: Packet, flags: Flags) -> Option<Event> {
+        self.challenges += 1;
+        if self.challenges > Self::MAX_CHALLENGES {
+            self.protocol_error("too many challenges".into());
+            return None;
+        }
+        if flags.dialect() != self.dialect {
+            self.protocol_error("a challenge in another dialect than our hello".into());
+            return None;
+        }
+        // somebody may have to type the answer; how long that may take is the server's affair
+        self.login_deadline = None;
+        self.state = State::Deciding;
+        Some(Event::Packet(challenge))
+    }
+
     fn handle_hello(&mut self, caps: Capabilities, flags: Flags, now: Instant) -> Option<Event> {
+        if self.state == State::Challenged && flags.dialect() != self.dialect {
+            self.protocol_error("a second hello in another dialect than the first".into());
+            return None;
+        }
         self.dialect = flags.dialect();
         match negotiate(&caps, self.dialect, &mut self.encoder) {
             Ok(names) => self.names = names,
@@ -383,6 +441,9 @@ impl Connection {
             if !version_only && let Err(error) = check_version(&caps, self.dialect) {
                 self.close(reason::VERSION_ERROR, error.to_string());
                 return None;
+            }
+            if self.state == State::Challenged {
+                self.login_deadline = Some(now + self.challenge_timeout);
             }
             self.state = State::Deciding;
         }
@@ -464,6 +525,69 @@ impl Connection {
         network_capabilities(&mut hello, self.dialect);
         self.push(Packet::Hello(hello));
         self.establish(now);
+    }
+
+    /// Server: asks for proof instead of accepting the hello; the answer comes as another [`Event::Hello`].
+    ///
+    /// A salt is good for one challenge. `digest` says how the answer is made of the password, `salt_digest` how
+    /// the salts are combined, `prompt` what a person is asked for.
+    pub fn challenge(
+        &mut self,
+        salt: impl Into<Bytes>,
+        digest: &str,
+        salt_digest: &str,
+        prompt: &str,
+        now: Instant,
+    ) {
+        if self.side != Side::Server || self.state != State::Deciding {
+            return;
+        }
+        self.challenges += 1;
+        if self.challenges > Self::MAX_CHALLENGES {
+            return self.close(reason::AUTHENTICATION_FAILED, "too many challenges");
+        }
+        self.push(Packet::Challenge {
+            salt: salt.into(),
+            capabilities: Value::map(),
+            digest: digest.into(),
+            salt_digest: salt_digest.into(),
+            prompt: prompt.into(),
+        });
+        self.state = State::Challenged;
+        self.login_deadline = Some(now + self.challenge_timeout);
+    }
+
+    /// Server: the hello need not be answered before then, because who checks it has a time limit of its own.
+    pub fn decide_by(&mut self, deadline: Instant) {
+        if self.side == Side::Server && self.state == State::Deciding {
+            self.login_deadline = Some(deadline);
+        }
+    }
+
+    /// Client: answers a challenge with another hello of these capabilities (those of the wire are added).
+    pub fn respond(
+        &mut self,
+        mut hello: Capabilities,
+        response: impl Into<Bytes>,
+        client_salt: impl Into<Bytes>,
+        now: Instant,
+    ) {
+        if self.side != Side::Client || self.state != State::Deciding {
+            return;
+        }
+        let response = response.into();
+        // it hides the length of the answer; nobody reads it, and hellos of clients are not compressed
+        let padding = Self::RESPONSE_SIZE
+            .saturating_sub(response.len())
+            .max(Self::MIN_PADDING);
+        network_capabilities(&mut hello, self.dialect);
+        hello
+            .set("challenge_response", response)
+            .set("challenge_client_salt", client_salt.into())
+            .set("challenge_padding", Bytes::from(vec![0; padding]));
+        self.push(Packet::Hello(hello));
+        self.state = State::Hello;
+        self.login_deadline = Some(now + self.challenge_timeout);
     }
 
     /// Server: answers a one-shot request with this packet; the requester closes the connection.
@@ -574,7 +698,7 @@ impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Hello | State::Deciding => self.login_deadline,
+            State::Hello | State::Deciding | State::Challenged => self.login_deadline,
             State::Established => self.keepalive.deadline(),
             State::Closing | State::Closed => None,
         }
@@ -583,12 +707,10 @@ impl Connection {
     /// Sends what is due and ends what is overdue.
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.state {
-            State::Hello | State::Deciding if self.login_deadline.is_some_and(|at| now >= at) => {
-                if self.side == Side::Server {
-                    self.out
-                        .push_back(Bytes::from_static(b"disconnect: login timeout\n"));
-                }
-                self.finish(CloseReason::TimedOut(TimedOut::Login));
+            State::Hello | State::Deciding | State::Challenged
+                if self.login_deadline.is_some_and(|at| now >= at) =>
+            {
+                self.login_timed_out();
             }
             State::Established => {
                 if self.keepalive.expired(now) {
@@ -606,6 +728,20 @@ impl Connection {
             }
             _ => {}
         }
+    }
+
+    fn login_timed_out(&mut self) {
+        if self.state != State::Hello {
+            self.push(Packet::Disconnect {
+                reason: reason::LOGIN_TIMEOUT.into(),
+                details: Vec::new(),
+            });
+        } else if self.side == Side::Server {
+            // before any hello a server can only answer in plain text (`wire.md` 1.9)
+            self.out
+                .push_back(Bytes::from_static(b"disconnect: login timeout\n"));
+        }
+        self.finish(CloseReason::TimedOut(TimedOut::Login));
     }
 
     /// Ends at once: nothing more is sent.
