@@ -25,16 +25,21 @@ const PAGE: &str = "/usr/share/xpra/www/index.html";
 const GOOD: f64 = 30.0;
 
 #[test]
+fn harness_sees_the_page_of_real_xpra() -> Result<()> {
+    page(Peer::Xpra3, "http")
+}
+
+#[test]
 fn page_over_http() -> Result<()> {
-    page("http")
+    page(Peer::Ours, "http")
 }
 
 #[test]
 fn page_over_https() -> Result<()> {
-    page("https")
+    page(Peer::Ours, "https")
 }
 
-fn page(scheme: &str) -> Result<()> {
+fn page(server: Peer, scheme: &str) -> Result<()> {
     for (what, there) in [
         ("chromium", Browser::is_installed()),
         ("xpra's HTML5 page", Path::new(PAGE).exists()),
@@ -45,7 +50,7 @@ fn page(scheme: &str) -> Result<()> {
             return Ok(());
         }
     }
-    with(&[Peer::Ours], |room| {
+    with(&[server], |room| {
         let source = Display::start(SOURCE, &room.logs())?;
         let _shown = Shown::open(&source, "card", 560, 40, &Picture::card(CARD, 1))?;
         let typed = room.path("typed");
@@ -58,13 +63,13 @@ fn page(scheme: &str) -> Result<()> {
         if scheme == "https" {
             options.push(format!("--ssl-cert={}", Keys::new(room)?.certificate.display()));
         }
-        let _server = Server::start_with(room, Peer::Ours, Mode::Shadow, &source, &options)?;
+        let _server = Server::start_with(room, server, Mode::Shadow, &source, &options)?;
 
         let url = format!("{scheme}://127.0.0.1:{port}/index.html?floating_menu=no&sound=no&clipboard=no");
         let mut browser = Browser::open(room, &url)?;
         browser.wait_for("document.querySelectorAll('canvas').length > 0", LIMIT)?;
 
-        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("html5-{scheme}.png"));
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("html5-{server:?}-{scheme}.png"));
         let mut best = None;
         let seen = until(LIMIT, || {
             std::fs::write(&kept, browser.screenshot()?)?;
