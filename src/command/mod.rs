@@ -5,6 +5,7 @@
 
 mod admin;
 mod attach;
+pub mod auth;
 pub mod demo;
 mod exit;
 mod info;
@@ -13,6 +14,7 @@ mod options;
 mod query;
 mod server;
 pub mod shadow;
+pub mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod wire;
