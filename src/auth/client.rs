@@ -11,7 +11,7 @@ use super::digest::{Digest, Hash, MAX_ANSWER, combine_salts};
 use super::login::Answer;
 use super::modules::password::read;
 use crate::address::{Secret, closest};
-use crate::transport::Prompt;
+use crate::transport::{Nobody, Prompt};
 
 /// How often the user is asked: servers may have several modules.
 const PROMPTS: usize = 3;
@@ -56,6 +56,17 @@ pub struct Handlers {
     left: VecDeque<Handler>,
     prompt: Arc<dyn Prompt>,
     allow_unencrypted: bool,
+}
+
+/// No passwords, and nobody to ask.
+impl Default for Handlers {
+    fn default() -> Self {
+        Self {
+            left: VecDeque::new(),
+            prompt: Arc::new(Nobody),
+            allow_unencrypted: false,
+        }
+    }
 }
 
 /// How to go on with a challenge.

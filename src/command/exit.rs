@@ -191,7 +191,7 @@ impl From<RequestError> for Failure {
             },
             RequestError::Missing(_) => ExitCode::Failure,
             RequestError::NoReply => ExitCode::Timeout,
-            RequestError::PasswordRequired => ExitCode::PasswordRequired,
+            RequestError::Login(error) => return error.clone().into(),
             RequestError::Unsupported(_) => ExitCode::Unsupported,
             RequestError::WrongEcho => ExitCode::InternalError,
         };

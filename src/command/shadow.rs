@@ -1,5 +1,6 @@
 //! `shadow`: share an existing display.
 
+use super::auth::ServerAuthArgs;
 use super::exit::{ExitCode, Failure};
 use super::options::boolean;
 use crate::address::{Bind, Place, TransportKind};
@@ -41,6 +42,9 @@ pub struct ServeArgs {
     /// Directories to use instead of the usual ones.
     #[arg(long, value_name = "DIR[:DIR..]")]
     pub socket_dirs: Vec<String>,
+    /// Who may use the server.
+    #[command(flatten)]
+    pub auth: ServerAuthArgs,
     /// Mode of socket files.
     #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = octal)]
     pub socket_permissions: u32,
@@ -255,7 +259,10 @@ impl ServeArgs {
                 continue;
             }
             refuse_unsafe(&bind)?;
-            let door = Arc::new(Door::default());
+            let door = Arc::new(Door {
+                auth: self.auth.chain(kind, &bind.options, environment)?,
+                options: bind.options.clone(),
+            });
             listeners.extend(
                 listen(&bind, &options)
                     .await?
@@ -305,7 +312,7 @@ impl ServeArgs {
 
 /// Options that promise safety must not be ignored.
 fn refuse_unsafe(bind: &Bind) -> Result<(), Failure> {
-    let promised = ["auth", "encryption", "ssl-cert", "ssl", "keyfile"];
+    let promised = ["encryption", "ssl-cert", "ssl", "keyfile"];
     match promised.into_iter().find(|key| bind.options.get(key).is_some()) {
         Some(key) => Err(Failure::new(
             ExitCode::Unsupported,
