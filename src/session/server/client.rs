@@ -154,6 +154,10 @@ impl ServerSession {
         (!idle.is_zero() && session.takes.is_some()).then(|| session.last_input + idle)
     }
 
+    fn is_readonly(&self) -> bool {
+        self.facts.config.readonly || self.door.is_readonly()
+    }
+
     fn is_client(&self) -> bool {
         matches!(self.stage, Stage::Client(_))
     }
@@ -265,7 +269,7 @@ impl ServerSession {
         let Applicant { caps, pictures } = *applicant;
         let size = self.facts.screen.size();
         connection.accept(
-            hello::server_hello(&self.facts, &self.session_name, size, now),
+            hello::server_hello(&self.facts, &self.session_name, size, self.is_readonly(), now),
             now,
         );
         let kind = caps
@@ -280,7 +284,7 @@ impl ServerSession {
         } else {
             LinkSpeed::mbit(100)
         };
-        let allowed = config.clipboard && !config.readonly;
+        let allowed = config.clipboard && !self.is_readonly();
         let clipboard = (allowed && caps.is("clipboard")).then(|| Clipboard::new(&caps));
         let limit = config.limit(caps.int("bandwidth-limit").unwrap_or(0));
         let session = Session {
@@ -316,7 +320,7 @@ impl ServerSession {
                 &self.session_name,
                 size,
             )));
-            if let Some(keymap) = hello::keymap(&session.caps) {
+            if let Some(keymap) = hello::keymap(&session.caps).filter(|_| !self.is_readonly()) {
                 self.screen.send(ScreenCommand::Keymap(self.id, Box::new(keymap)));
             }
         }
@@ -325,7 +329,7 @@ impl ServerSession {
     }
 
     fn packet(&mut self, connection: &mut Connection, packet: Packet, now: Instant) {
-        let readonly = self.facts.config.readonly;
+        let readonly = self.is_readonly();
         match packet {
             Packet::ShutdownServer => return self.end_server(false),
             Packet::ExitServer => return self.end_server(true),
