@@ -85,7 +85,7 @@ impl Sockets {
     }
 }
 
-/// How long and how often to try (`XPRA_CONNECT_TIMEOUT`, `XPRA_SOCKET_TIMEOUT`: seconds).
+/// How long and how often to try (`XPRA_CONNECT_TIMEOUT`, `XPRA_SOCKET_TIMEOUT`, `XPRA_VSOCK_TIMEOUT`: seconds).
 fn connect_options(environment: &Environment) -> ConnectOptions {
     let seconds = |name: &str| {
         let value = environment.variable(name)?.parse().ok()?;
@@ -95,6 +95,7 @@ fn connect_options(environment: &Environment) -> ConnectOptions {
     ConnectOptions {
         timeout: seconds("XPRA_CONNECT_TIMEOUT").unwrap_or(defaults.timeout),
         attempt_timeout: seconds("XPRA_SOCKET_TIMEOUT").unwrap_or(defaults.attempt_timeout),
+        vsock_timeout: seconds("XPRA_VSOCK_TIMEOUT").unwrap_or(defaults.vsock_timeout),
         ..defaults
     }
 }

@@ -33,6 +33,9 @@ pub struct ServeArgs {
     /// TCP addresses to listen on, such as 127.0.0.1:14500.
     #[arg(long, value_name = "[HOST]:PORT")]
     pub bind_tcp: Vec<String>,
+    /// vsock addresses to listen on, such as auto:14500, for the host or the guests of this machine.
+    #[arg(long, value_name = "CID:PORT")]
+    pub bind_vsock: Vec<String>,
     /// Lowest TCP port that may be used; 0 always asks the kernel for a free one.
     #[arg(long, value_name = "PORT", default_value_t = 1024)]
     pub min_port: u16,
@@ -251,8 +254,12 @@ impl ServeArgs {
             .bind_tcp
             .iter()
             .map(|value| (TransportKind::Tcp, value.clone()));
+        let vsock = self
+            .bind_vsock
+            .iter()
+            .map(|value| (TransportKind::Vsock, value.clone()));
         let mut listeners = Vec::new();
-        for (kind, value) in tcp.chain(unix) {
+        for (kind, value) in tcp.chain(vsock).chain(unix) {
             let bind = Bind::parse(kind, &value, self.min_port)
                 .map_err(|error| Failure::new(ExitCode::Failure, error.to_string()))?;
             if matches!(bind.place, Place::None) {

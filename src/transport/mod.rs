@@ -20,6 +20,7 @@ mod tcp;
 mod tests;
 pub mod tls;
 mod unix;
+mod vsock;
 
 use std::fmt;
 use std::future::Future;
@@ -85,7 +86,7 @@ pub struct LinkInfo {
     pub kind: TransportKind,
     /// What to call it towards users: the address connected to, or the one the peer came in through.
     pub target: String,
-    /// This end: `IP:PORT`, a socket's path, or `@NAME`.
+    /// This end: `IP:PORT`, a socket's path, `@NAME`, or vsock's `CID:PORT`.
     pub local: String,
     /// The other end, likewise; for the accepting side of a unix socket that is the socket's path.
     pub peer: String,
@@ -140,6 +141,8 @@ pub struct ConnectOptions {
     pub timeout: Duration,
     /// How long one try may take (`XPRA_SOCKET_TIMEOUT`, 20 s).
     pub attempt_timeout: Duration,
+    /// The same for vsock, where it bounds all tries together (`XPRA_VSOCK_TIMEOUT`, 5 s).
+    pub vsock_timeout: Duration,
     /// Socket options.
     pub tuning: Tuning,
     /// Who can be asked about unknown hosts and passphrases.
@@ -151,6 +154,7 @@ impl Default for ConnectOptions {
         Self {
             timeout: Duration::from_secs(20),
             attempt_timeout: Duration::from_secs(20),
+            vsock_timeout: Duration::from_secs(5),
             tuning: Tuning::default(),
             prompt: Arc::new(Nobody),
         }
@@ -214,7 +218,10 @@ pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Link
             retry(&target, options, || tcp::connect(&addresses, &tuning)).await
         }
         Target::Socket(path) => retry(&target, options, || unix::connect(path)).await,
-        Target::Remote(_) | Target::NamedPipe(_) | Target::Vsock { .. } => {
+        Target::Vsock { cid, port } => {
+            retry(&target, &vsock::bounded(options), || vsock::connect(*cid, *port)).await
+        }
+        Target::Remote(_) | Target::NamedPipe(_) => {
             return Err(ConnectError::Unsupported { target });
         }
         Target::Auto | Target::Display(_) | Target::Session(_) => {
@@ -231,11 +238,11 @@ pub async fn listen(bind: &Bind, options: &ListenOptions) -> Result<Vec<Listener
     match bind.kind {
         TransportKind::Socket => unix::listen(bind, options).await,
         TransportKind::Tcp => tcp::listen(bind, options).await,
+        TransportKind::Vsock => vsock::listen(bind, options),
         TransportKind::NamedPipe
         | TransportKind::Quic
         | TransportKind::Ssh
         | TransportKind::Ssl
-        | TransportKind::Vsock
         | TransportKind::Ws
         | TransportKind::Wss => Err(ListenError::Unsupported { kind: bind.kind }),
     }
