@@ -12,6 +12,7 @@ mod listener;
 mod probe;
 mod prompt;
 mod socket;
+pub mod ssh;
 mod stale;
 mod tcp;
 #[cfg(test)]
@@ -141,6 +142,8 @@ pub struct ConnectOptions {
     pub tuning: Tuning,
     /// Who can be asked about unknown hosts and passphrases.
     pub prompt: Arc<dyn Prompt>,
+    /// How to get to other machines by SSH.
+    pub ssh: ssh::SshOptions,
 }
 
 impl Default for ConnectOptions {
@@ -150,6 +153,7 @@ impl Default for ConnectOptions {
             attempt_timeout: Duration::from_secs(20),
             tuning: Tuning::default(),
             prompt: Arc::new(Nobody),
+            ssh: ssh::SshOptions::default(),
         }
     }
 }
@@ -210,6 +214,9 @@ pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Link
             let addresses = tcp::resolve(&remote.host, remote.port).await?;
             retry(&target, options, || tcp::connect(&addresses, &tuning)).await
         }
+        Target::Remote(remote) if remote.kind == TransportKind::Ssh => {
+            return ssh::connect(address, remote, options).await;
+        }
         Target::Socket(path) => retry(&target, options, || unix::connect(path)).await,
         Target::Remote(_) | Target::NamedPipe(_) | Target::Vsock { .. } => {
             return Err(ConnectError::Unsupported { target });
@@ -227,10 +234,10 @@ pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Link
 pub async fn listen(bind: &Bind, options: &ListenOptions) -> Result<Vec<Listener>, ListenError> {
     match bind.kind {
         TransportKind::Socket => unix::listen(bind, options).await,
-        TransportKind::Tcp => tcp::listen(bind, options).await,
+        // SSH is spoken on accepted links, by `ssh::serve`
+        TransportKind::Tcp | TransportKind::Ssh => tcp::listen(bind, options).await,
         TransportKind::NamedPipe
         | TransportKind::Quic
-        | TransportKind::Ssh
         | TransportKind::Ssl
         | TransportKind::Vsock
         | TransportKind::Ws
