@@ -140,6 +140,8 @@ impl From<AddressError> for Failure {
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         let code = match error {
+            ConnectError::Ssh { .. } => ExitCode::SshFailure,
+            ConnectError::SshHostKey { .. } => ExitCode::SshKeyFailure,
             ConnectError::Unsupported { .. } => ExitCode::Unsupported,
             _ => ExitCode::ConnectionFailed,
         };

@@ -11,6 +11,7 @@ mod exit;
 mod info;
 pub mod list;
 mod options;
+mod proxy;
 mod query;
 mod server;
 pub mod shadow;
@@ -105,6 +106,19 @@ enum Subcommand {
     Version(QueryArgs),
     /// Look into captured bytes of the protocol
     Wire(wire::WireArgs),
+    /// Prepare this account for SSH clients, which needs nothing
+    #[command(name = "initenv", hide = true)]
+    InitEnv(proxy::IgnoredArgs),
+    /// Connect standard input and output to a session, for SSH clients
+    #[command(name = "_proxy", hide = true)]
+    Proxy(proxy::ProxyArgs),
+    /// Start a session, for SSH clients
+    #[command(
+        name = "_proxy_start",
+        hide = true,
+        aliases = ["_proxy_start_desktop", "_proxy_start_seamless", "_proxy_start_monitor", "_proxy_shadow_start"]
+    )]
+    ProxyStart(proxy::IgnoredArgs),
 }
 
 impl Program {
@@ -207,6 +221,9 @@ impl Subcommand {
                 wire::run(args)?;
                 Ok(ExitCode::Ok)
             }
+            Self::InitEnv(_) => Ok(ExitCode::Ok),
+            Self::Proxy(args) => proxy::run(&args, environment).await,
+            Self::ProxyStart(_) => Ok(proxy::start("_proxy_start")),
         }
     }
 }
@@ -268,8 +285,6 @@ const ABSENT: &[&str] = &[
     "print",
     "run",
     "showconfig",
-    "_proxy",
-    "initenv",
 ];
 
 /// A command line that makes no sense.

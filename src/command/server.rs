@@ -86,7 +86,7 @@ impl Sockets {
 }
 
 /// How long and how often to try (`XPRA_CONNECT_TIMEOUT`, `XPRA_SOCKET_TIMEOUT`, `XPRA_VSOCK_TIMEOUT`: seconds).
-fn connect_options(environment: &Environment) -> ConnectOptions {
+pub(super) fn connect_options(environment: &Environment) -> ConnectOptions {
     let seconds = |name: &str| {
         let value = environment.variable(name)?.parse().ok()?;
         Some(Duration::from_secs(value))
@@ -102,7 +102,7 @@ fn connect_options(environment: &Environment) -> ConnectOptions {
 
 /// The address to connect to for what the user named: a display, a session, an address, or nothing for the only
 /// session there is.
-async fn find(named: &str, places: &Places, options: &ConnectOptions) -> Result<Address, Failure> {
+pub(super) async fn find(named: &str, places: &Places, options: &ConnectOptions) -> Result<Address, Failure> {
     let address: Address = named.parse()?;
     for warning in &address.warnings {
         tracing::warn!("{warning}");

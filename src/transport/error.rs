@@ -38,6 +38,22 @@ pub enum ConnectError {
         /// What the resolver said.
         reason: String,
     },
+    /// SSH did not lead there.
+    #[error("cannot connect to '{target}' by ssh: {reason}")]
+    Ssh {
+        /// The address.
+        target: String,
+        /// What went wrong, and what to do.
+        reason: String,
+    },
+    /// The SSH server is not, or not surely, the one it should be.
+    #[error("cannot connect to '{target}' by ssh: {reason}")]
+    SshHostKey {
+        /// The address.
+        target: String,
+        /// What is known about its key, and what to do.
+        reason: String,
+    },
     /// A display or session name that discovery has not turned into a socket.
     #[error("'{target}' has not been looked up")]
     Unresolved {
@@ -53,6 +69,15 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// The other machine has nothing to talk to.
+    pub(super) fn no_xpra(target: String) -> Self {
+        let reason =
+            "no xpra command was found there: install xpra or xpra-rs on that machine, or say where it is \
+                      with --remote-xpra"
+                .to_owned();
+        Self::Ssh { target, reason }
+    }
+
     pub(super) fn failed(target: &str, error: &io::Error, waited: Duration) -> Self {
         let target = target.to_owned();
         match error.kind() {

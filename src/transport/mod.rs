@@ -14,6 +14,7 @@ pub(crate) mod prefixed;
 mod probe;
 mod prompt;
 mod socket;
+pub mod ssh;
 mod stale;
 mod tcp;
 #[cfg(test)]
@@ -147,6 +148,8 @@ pub struct ConnectOptions {
     pub tuning: Tuning,
     /// Who can be asked about unknown hosts and passphrases.
     pub prompt: Arc<dyn Prompt>,
+    /// How to get to other machines by SSH.
+    pub ssh: ssh::SshOptions,
 }
 
 impl Default for ConnectOptions {
@@ -157,6 +160,7 @@ impl Default for ConnectOptions {
             vsock_timeout: Duration::from_secs(5),
             tuning: Tuning::default(),
             prompt: Arc::new(Nobody),
+            ssh: ssh::SshOptions::default(),
         }
     }
 }
@@ -217,6 +221,9 @@ pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Link
             let addresses = tcp::resolve(&remote.host, remote.port).await?;
             retry(&target, options, || tcp::connect(&addresses, &tuning)).await
         }
+        Target::Remote(remote) if remote.kind == TransportKind::Ssh => {
+            return ssh::connect(address, remote, options).await;
+        }
         Target::Socket(path) => retry(&target, options, || unix::connect(path)).await,
         Target::Vsock { cid, port } => {
             retry(&target, &vsock::bounded(options), || vsock::connect(*cid, *port)).await
@@ -237,14 +244,14 @@ pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Link
 pub async fn listen(bind: &Bind, options: &ListenOptions) -> Result<Vec<Listener>, ListenError> {
     match bind.kind {
         TransportKind::Socket => unix::listen(bind, options).await,
-        TransportKind::Tcp => tcp::listen(bind, options).await,
-        TransportKind::Vsock => vsock::listen(bind, options),
-        TransportKind::NamedPipe
-        | TransportKind::Quic
+        // what is spoken there is a matter of the accepted links
+        TransportKind::Tcp
         | TransportKind::Ssh
         | TransportKind::Ssl
         | TransportKind::Ws
-        | TransportKind::Wss => Err(ListenError::Unsupported { kind: bind.kind }),
+        | TransportKind::Wss => tcp::listen(bind, options).await,
+        TransportKind::Vsock => vsock::listen(bind, options),
+        TransportKind::NamedPipe | TransportKind::Quic => Err(ListenError::Unsupported { kind: bind.kind }),
     }
 }
 
