@@ -7,6 +7,7 @@ mod admin;
 mod attach;
 pub mod auth;
 pub mod demo;
+pub mod echo;
 mod exit;
 mod info;
 pub mod list;
@@ -18,6 +19,7 @@ pub mod shadow;
 pub mod terminal;
 #[cfg(test)]
 mod tests;
+pub mod web;
 pub mod wire;
 
 pub use exit::{ExitCode, Failure};
@@ -88,6 +90,9 @@ enum Subcommand {
     Demo(demo::DemoArgs),
     /// Disconnect the clients of servers
     Detach(ServersArgs),
+    /// Send WebSocket messages back, for suites that test how the protocol is kept
+    #[command(hide = true)]
+    Echo(echo::EchoArgs),
     /// End servers, but leave their applications running
     Exit(ServersArgs),
     /// Print who a server is
@@ -203,6 +208,7 @@ impl Subcommand {
             Self::Control(args) => admin::control(&args, environment, out).await,
             Self::Demo(args) => demo::run(&args, environment.variable("DISPLAY"), out).await,
             Self::Detach(args) => admin::run(&args, Order::Detach, environment, out).await,
+            Self::Echo(args) => echo::run(&args).await,
             Self::Exit(args) => admin::run(&args, Order::Exit, environment, out).await,
             Self::Id(args) => query::run(&args, Request::Id, environment, out).await,
             Self::Info(args) => {

@@ -21,8 +21,17 @@ struct Facts {
 /// Both ends of a new link.
 async fn pair(listener: &Listener, address: &Address) -> (Link, Link) {
     let options = ConnectOptions::default();
-    let (client, server) = tokio::join!(connect(address, &options), listener.accept());
-    (client.unwrap(), server.unwrap())
+    let server = async { layered(listener.accept().await.unwrap()).await };
+    let (client, server) = tokio::join!(connect(address, &options), server);
+    (client.unwrap(), server)
+}
+
+/// The accepted link with what the layers above put on it.
+async fn layered(link: Link) -> Link {
+    match link.info.kind {
+        TransportKind::Ws => websocket::accept(link).await,
+        _ => link,
+    }
 }
 
 async fn suite(listener: &Listener, address: &Address, facts: Facts) {
@@ -110,9 +119,14 @@ async fn backpressure((mut client, mut server): (Link, Link), facts: &Facts) {
     assert!(client.info.probe.unacked() >= waiting);
     let mut sink = vec![0; 1 << 20];
     let mut received = 0;
-    while received < written {
-        received += server.stream.read(&mut sink).await.unwrap();
-    }
+    let drained = async {
+        while received < written {
+            received += server.stream.read(&mut sink).await.unwrap();
+        }
+    };
+    // A layer may hold what it took from the last write.
+    let (flushed, ()) = tokio::join!(client.stream.flush(), drained);
+    flushed.unwrap();
     assert_eq!(received, written);
     // The way is free again.
     client.stream.write_all(b"more").await.unwrap();
@@ -211,8 +225,8 @@ fn peer_facts((client, server): (Link, Link), facts: &Facts, address: &Address) 
     );
 }
 
-async fn tcp_listener(value: &str) -> Option<Listener> {
-    let bind = Bind::parse(TransportKind::Tcp, value, DEFAULT_MIN_PORT).unwrap();
+async fn tcp_listener(kind: TransportKind, value: &str) -> Option<Listener> {
+    let bind = Bind::parse(kind, value, DEFAULT_MIN_PORT).unwrap();
     match listen(&bind, &ListenOptions::default()).await {
         Ok(mut listeners) => listeners.pop(),
         Err(error) => {
@@ -222,13 +236,13 @@ async fn tcp_listener(value: &str) -> Option<Listener> {
     }
 }
 
-async fn tcp_suite(value: &str) {
-    let Some(listener) = tcp_listener(value).await else {
+async fn tcp_suite(kind: TransportKind, value: &str) {
+    let Some(listener) = tcp_listener(kind, value).await else {
         return;
     };
     let address = listener.to_string() + "/";
     let facts = Facts {
-        kind: TransportKind::Tcp,
+        kind,
         is_local: true,
         has_credentials: false,
         counts_queue: true,
@@ -238,12 +252,17 @@ async fn tcp_suite(value: &str) {
 
 #[tokio::test]
 async fn tcp_over_ipv4() {
-    tcp_suite("127.0.0.1:0").await;
+    tcp_suite(TransportKind::Tcp, "127.0.0.1:0").await;
 }
 
 #[tokio::test]
 async fn tcp_over_ipv6() {
-    tcp_suite("[::1]:0").await;
+    tcp_suite(TransportKind::Tcp, "[::1]:0").await;
+}
+
+#[tokio::test]
+async fn websocket_over_tcp() {
+    tcp_suite(TransportKind::Ws, "127.0.0.1:0").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::websocket::UpgradeError;
 use crate::address::TransportKind;
 
 /// Why connecting failed.
@@ -65,6 +66,14 @@ pub enum ConnectError {
     Unsupported {
         /// The address.
         target: String,
+    },
+    /// There is a server, but not one that speaks xpra over WebSockets.
+    #[error("cannot connect to '{target}': {reason}")]
+    WebSocket {
+        /// The address.
+        target: String,
+        /// What is in the way.
+        reason: UpgradeError,
     },
 }
 

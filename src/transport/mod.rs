@@ -22,6 +22,7 @@ mod tests;
 pub mod tls;
 mod unix;
 mod vsock;
+pub mod websocket;
 
 use std::fmt;
 use std::future::Future;
@@ -44,7 +45,7 @@ pub use self::prompt::{Nobody, Prompt};
 pub use self::stale::{SessionState, probe_abstract, probe_socket};
 pub use self::tcp::connect_any;
 pub use crate::address::TransportKind;
-use crate::address::{Address, Bind, Options, Target};
+use crate::address::{Address, Bind, Options, Remote, Target};
 
 /// What every transport's byte stream can do.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -217,7 +218,7 @@ pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Link
     let tuning = options.tuning.with(&address.options);
     let stream = match &address.target {
         Target::Abstract(name) => retry(&target, options, || unix::connect_abstract(name)).await,
-        Target::Remote(remote) if remote.kind == TransportKind::Tcp => {
+        Target::Remote(remote) if matches!(remote.kind, TransportKind::Tcp | TransportKind::Ws) => {
             let addresses = tcp::resolve(&remote.host, remote.port).await?;
             retry(&target, options, || tcp::connect(&addresses, &tuning)).await
         }
@@ -237,7 +238,27 @@ pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Link
     }?;
     let kind = address.kind().unwrap_or(TransportKind::Socket);
     let info = stream.info(kind, target);
-    Ok(Link::new(stream, info))
+    match &address.target {
+        Target::Remote(remote) if remote.kind == TransportKind::Ws => {
+            let stream = upgrade(stream, remote, options).await?;
+            Ok(Link::new(stream, info))
+        }
+        _ => Ok(Link::new(stream, info)),
+    }
+}
+
+/// Asks for a WebSocket over the stream to `remote`, for as long as one try may take.
+async fn upgrade<S: Stream>(
+    stream: S,
+    remote: &Remote,
+    options: &ConnectOptions,
+) -> Result<websocket::WebSocket<S>, ConnectError> {
+    let upgraded = timeout(options.attempt_timeout, websocket::upgrade(stream, remote)).await;
+    let upgraded = upgraded.unwrap_or(Err(websocket::UpgradeError::TimedOut));
+    upgraded.map_err(|reason| ConnectError::WebSocket {
+        target: Address::new(Target::Remote(remote.clone())).to_string(),
+        reason,
+    })
 }
 
 /// Listens on `bind`: several listeners when it stands for several sockets, none when it says so.
