@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::exit::{ExitCode, Failure};
 use super::options::boolean;
 use crate::discovery::Environment;
-use crate::web::{ExtraHeaders, Facts, Origins, Scripts, Site, find_root};
+use crate::web::{ExtraHeaders, Origins, Scripts, Site, find_root};
 
 /// What browsers may have of a server.
 #[derive(Clone, Debug, clap::Args)]
@@ -30,11 +30,7 @@ pub struct WebArgs {
 
 impl WebArgs {
     /// The site of these options; `None` when there is to be none.
-    pub fn site(
-        &self,
-        environment: &Environment,
-        facts: Arc<dyn Facts>,
-    ) -> Result<Option<Arc<Site>>, Failure> {
+    pub fn site(&self, environment: &Environment) -> Result<Option<Arc<Site>>, Failure> {
         if !self.http {
             return Ok(None);
         }
@@ -43,7 +39,6 @@ impl WebArgs {
             scripts: self.http_scripts.clone(),
             origins: self.http_origin.clone(),
             headers: ExtraHeaders::read(&header_directories(environment)),
-            facts,
         })))
     }
 

@@ -14,7 +14,6 @@ mod upgrade;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -39,8 +38,6 @@ pub struct Site {
     pub origins: Origins,
     /// What to say with every answer, beside the usual.
     pub headers: ExtraHeaders,
-    /// The facts.
-    pub facts: Arc<dyn Facts>,
 }
 
 /// What holds on one port.

@@ -2,6 +2,7 @@
 
 use super::clipboard::Clipboard;
 use super::counts::Counts;
+use super::door::Visitor;
 use super::hello::{self, SCREEN_WINDOW};
 use super::info::ClientFacts;
 use super::line::Line;
@@ -23,6 +24,7 @@ use crate::session::screen::{ClientId, ScreenCommand, ScreenMessage};
 use crate::transport::{Link, LinkInfo};
 use compact_str::CompactString;
 use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -89,6 +91,10 @@ pub(super) struct ServerSession {
     pub(super) facts: Arc<Facts>,
     door: Arc<Door>,
     link: LinkInfo,
+    /// The headers of the request it came by.
+    headers: BTreeMap<String, String>,
+    /// Why it is not let in, whatever it says.
+    refusal: Option<&'static str>,
     pub(super) hub: mpsc::UnboundedSender<HubRequest>,
     hub_inbox: mpsc::UnboundedReceiver<HubMessage>,
     hub_sender: mpsc::UnboundedSender<HubMessage>,
@@ -119,7 +125,7 @@ impl ServerSession {
         id: ClientId,
         facts: Arc<Facts>,
         door: Arc<Door>,
-        link: LinkInfo,
+        visitor: &Visitor,
         hub: mpsc::UnboundedSender<HubRequest>,
         screen: Outbox<ScreenCommand>,
         began: Instant,
@@ -132,7 +138,9 @@ impl ServerSession {
             began,
             facts,
             door,
-            link,
+            link: visitor.link.info.clone(),
+            headers: visitor.headers.clone(),
+            refusal: visitor.refusal,
             hub,
             hub_inbox,
             hub_sender,
@@ -169,6 +177,9 @@ impl ServerSession {
             let step = entrance.login.answer(answer_of(&entrance.caps));
             return self.step(connection, step, now);
         }
+        if let Some(why) = self.refusal {
+            return connection.close(why, "");
+        }
         let request = request_of(&caps);
         tracing::debug!(
             client = self.id.0,
@@ -194,7 +205,10 @@ impl ServerSession {
             salt_digests: texts(&caps, "salt-digest"),
             expects_challenge: caps.is("challenge"),
         };
-        let mut login = Login::new(Arc::clone(&self.door.auth), self.door.peer(&self.link, &caps));
+        let mut login = Login::new(
+            Arc::clone(&self.door.auth),
+            self.door.peer(&self.link, &self.headers, &caps),
+        );
         let step = login.step(&offered);
         self.stage = Stage::Login(Box::new(Entrance {
             login,

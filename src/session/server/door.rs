@@ -1,57 +1,159 @@
 //! What happens to a link before its peer may say hello: which protocol is it, is that let in here, and what has to be
 //! taken off it first (`endpoints.md` c.1).
+//!
+//! One port serves all of them: TLS is taken off and what is inside looked at again, HTTP is answered until it becomes a
+//! WebSocket. What cannot be let in is refused by the session, which has the words for it in every dialect.
 
-use crate::address::Options;
+use super::web::WebFacts;
+use super::{Facts, HubRequest};
+use crate::address::{Options, TransportKind};
 use crate::auth::{Chain, Peer};
+use crate::codec::Value;
 use crate::packet::Capabilities;
 use crate::protocol::ConnectionConfig;
 use crate::transport::{Link, LinkInfo, Spoken};
+use crate::web::{Outcome, Port, Site, WebSockets, serve};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
 use tokio::time::{timeout, timeout_at};
 
 /// How a listener treats those who come in through it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Door {
+    /// What its bind option says is spoken there; some kinds let in more than one protocol.
+    pub kind: TransportKind,
     /// What they have to pass before they may use the session.
     pub auth: Arc<Chain>,
+    /// What browsers get; without it there is no HTTP.
+    pub site: Option<Arc<Site>>,
+    /// Whether HTTP may become a WebSocket.
+    pub websockets: bool,
     /// The options of the listener's bind value: requests that are forbidden here, `readonly`.
     pub options: Options,
 }
 
+/// Somebody who may say hello.
+#[derive(Debug)]
+pub(super) struct Visitor {
+    pub(super) link: Link,
+    /// The headers of the request that became a WebSocket.
+    pub(super) headers: BTreeMap<String, String>,
+    /// Why it will not be let in all the same.
+    pub(super) refusal: Option<&'static str>,
+}
+
 /// What is said to those who said too little in time (`wire.md` 1.9).
 const LOGIN_TIMEOUT: &[u8] = b"disconnect: login timeout\n";
-
+/// What is said to those who speak what is not spoken there (`wire.md` 1.9).
+const WRONG_PROTOCOL: &str = "invalid protocol for this port";
 /// How long a refusal may take to be written.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// What modules are shown of a hello.
+const MAX_CAPABILITIES: usize = 256;
 
-impl Door {
-    /// Takes off a link what is wrapped around xpra's protocol; `None` when nothing is left of it.
-    ///
-    /// Until `deadline` the peer may take to show what it speaks, and for the handshakes that follow from it.
-    pub(super) async fn enter(&self, mut link: Link, deadline: Instant) -> Option<Link> {
-        let peer = link.info.peer.clone();
-        match timeout_at(deadline.into(), Spoken::of(&mut link)).await {
-            // looked whether someone listens
-            Ok(Ok(Spoken::Nothing)) => None,
-            // what is not understood is refused by the session, in words
-            Ok(Ok(_)) => Some(link),
-            Ok(Err(error)) => {
-                tracing::debug!(%peer, %error, "ended before it began");
-                None
-            }
-            Err(_) => {
-                refuse(link, LOGIN_TIMEOUT).await;
-                None
-            }
+/// A door that is open to all on this machine.
+impl Default for Door {
+    fn default() -> Self {
+        Self {
+            kind: TransportKind::Socket,
+            auth: Arc::default(),
+            site: None,
+            websockets: false,
+            options: Options::new(),
         }
     }
 }
 
 impl Door {
+    /// Takes off a link what is wrapped around xpra's protocol; `None` when nothing is left of it.
+    ///
+    /// Until `deadline` the peer may take to show what it speaks, and for the handshakes that follow from it.
+    pub(super) async fn enter(
+        &self,
+        mut link: Link,
+        deadline: Instant,
+        facts: &Arc<Facts>,
+        hub: &mpsc::UnboundedSender<HubRequest>,
+    ) -> Option<Visitor> {
+        let peer = link.info.peer.clone();
+        let spoken = match timeout_at(deadline.into(), Spoken::of(&mut link)).await {
+            Ok(Ok(spoken)) => spoken,
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, %error, "ended before it began");
+                return None;
+            }
+            Err(_) => {
+                refuse(link, LOGIN_TIMEOUT).await;
+                return None;
+            }
+        };
+        match (spoken, &self.site) {
+            // looked whether someone listens
+            (Spoken::Nothing, _) => None,
+            (Spoken::Http, Some(site)) if self.takes(spoken, &link.info) => {
+                let facts = WebFacts::new(Arc::clone(facts), hub.clone(), Arc::clone(&self.auth));
+                match serve(link, site, self.port(), Arc::new(facts)).await {
+                    Outcome::Left => None,
+                    Outcome::Upgraded(upgrade) => {
+                        let (link, asked) = upgrade.into_link();
+                        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+                        let headers = asked.headers.iter();
+                        let headers = headers.map(|(name, value)| (name.to_string(), text(value.as_bytes())));
+                        Some(Visitor {
+                            link,
+                            headers: headers.collect(),
+                            refusal: None,
+                        })
+                    }
+                }
+            }
+            // what is not understood is refused by the session, in words
+            _ => Some(Visitor {
+                refusal: (!self.takes(spoken, &link.info)).then_some(WRONG_PROTOCOL),
+                link,
+                headers: BTreeMap::new(),
+            }),
+        }
+    }
+
+    /// Whether this protocol is spoken here, on a link on which those around it have been dealt with.
+    fn takes(&self, spoken: Spoken, info: &LinkInfo) -> bool {
+        let is_tls = info.tls.is_some();
+        match self.kind {
+            TransportKind::Ssh => spoken == Spoken::Ssh,
+            TransportKind::Ssl => is_tls,
+            TransportKind::Ws => spoken == Spoken::Http,
+            TransportKind::Wss => is_tls && spoken == Spoken::Http,
+            _ => true,
+        }
+    }
+
+    fn port(&self) -> Port {
+        let is_web = matches!(self.kind, TransportKind::Ws | TransportKind::Wss);
+        Port {
+            needs_password: !self.auth.is_empty(),
+            redirects_to_tls: false,
+            websockets: if self.websockets || is_web {
+                WebSockets::Binary
+            } else {
+                WebSockets::Off
+            },
+        }
+    }
+
+    /// Whether nobody on the way can read along, whoever comes in here.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(
+            self.kind,
+            TransportKind::Ssl | TransportKind::Wss | TransportKind::Ssh
+        )
+    }
+
     /// Whether a request of that name may be made here: `info=no` among the socket's options forbids it.
     pub(super) fn allows(&self, request: &str) -> bool {
         self.options.flag(&request.replace('_', "-")) != Some(false)
@@ -68,12 +170,37 @@ impl Door {
     }
 
     /// Who a hello says its sender is, for the modules.
-    pub(super) fn peer(&self, info: &LinkInfo, caps: &Capabilities) -> Peer {
+    pub(super) fn peer(
+        &self,
+        info: &LinkInfo,
+        headers: &BTreeMap<String, String>,
+        caps: &Capabilities,
+    ) -> Peer {
         Peer {
             username: caps.text("username").map(Cow::into_owned),
+            headers: headers.clone(),
+            capabilities: texts(caps),
             ..Peer::new(info.clone())
         }
     }
+}
+
+/// The capabilities that are text, numbers or truths, as text.
+fn texts(caps: &Capabilities) -> BTreeMap<String, String> {
+    let Value::Map(pairs) = caps.as_value() else {
+        return BTreeMap::new();
+    };
+    let pairs = pairs.iter().take(MAX_CAPABILITIES).filter_map(|(key, value)| {
+        let text = match value {
+            Value::Bool(truth) => truth.to_string(),
+            value => match value.as_int() {
+                Some(number) => number.to_string(),
+                None => value.as_text()?.into_owned(),
+            },
+        };
+        Some((key.as_text()?.into_owned(), text))
+    });
+    pairs.collect()
 }
 
 /// Tells a peer why it is not let in, if it listens.

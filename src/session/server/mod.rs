@@ -17,6 +17,7 @@ mod sharing;
 mod strangers;
 #[cfg(test)]
 mod tests;
+mod web;
 
 pub use door::Door;
 pub use info::ClientFacts;
@@ -36,6 +37,7 @@ use std::time::{Duration, Instant};
 use strangers::Strangers;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use web::Summary;
 
 /// How a server is to behave; units are in the types, names are those of the options.
 #[derive(Clone, Debug)]
@@ -153,6 +155,8 @@ pub(crate) enum HubRequest {
     Left(ClientId),
     /// Somebody wants to know everything; `about` is the asking client.
     Info(oneshot::Sender<Value>),
+    /// A browser wants to know a little.
+    Summary(oneshot::Sender<Summary>),
     /// All clients but this one should leave.
     Detach(ClientId, oneshot::Sender<usize>),
     /// The server should end; `true` leaves the applications.
@@ -343,10 +347,9 @@ impl Hub {
         );
         tokio::spawn(async move {
             let deadline = now + facts.config.connection.login_timeout;
-            if let Some(link) = door.enter(link, deadline).await {
-                let info = link.info.clone();
-                let session = ServerSession::new(id, facts, door, info, requests.clone(), screen, now);
-                client::run(link, session).await;
+            if let Some(visitor) = door.enter(link, deadline, &facts, &requests).await {
+                let session = ServerSession::new(id, facts, door, &visitor, requests.clone(), screen, now);
+                client::run(visitor.link, session).await;
             }
             let _ended = requests.send(HubRequest::Left(id));
         });
@@ -361,6 +364,12 @@ impl Hub {
             } => self.login(client, newcomer, sender),
             HubRequest::Left(client) => return self.left(client),
             HubRequest::Info(reply) => self.info(reply),
+            HubRequest::Summary(reply) => {
+                let _gone = reply.send(Summary {
+                    session_name: self.session_name.clone(),
+                    clients: self.clients.len(),
+                });
+            }
             HubRequest::Detach(client, reply) => {
                 let others = self.clients.iter().filter(|(id, _)| **id != client);
                 let count = others

@@ -1,0 +1,172 @@
+//! Where a server listens, and who may come in there: the options of every kind of server (`endpoints.md` a.1, a.2).
+
+use super::auth::ServerAuthArgs;
+use super::exit::{ExitCode, Failure};
+use super::web::WebArgs;
+use crate::address::{Bind, Place, TransportKind};
+use crate::discovery::{Environment, Places};
+use crate::session::server::Door;
+use crate::transport::{ListenOptions, Listener, listen};
+use crate::web::Site;
+use std::sync::Arc;
+
+/// Where to listen, and who may come in.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ListenArgs {
+    /// Unix sockets to create: auto, none, a path, or a directory ending in a slash
+    #[arg(long, value_name = "VALUE", default_value = "auto")]
+    pub bind: Vec<String>,
+    /// TCP addresses to listen on, such as 127.0.0.1:14500; a port takes TLS, WebSocket, HTTP and SSH as well
+    #[arg(long, value_name = "[HOST]:PORT[,OPTION=VALUE..]")]
+    pub bind_tcp: Vec<String>,
+    /// Addresses for TLS only
+    #[arg(long, value_name = "[HOST]:PORT[,OPTION=VALUE..]")]
+    pub bind_ssl: Vec<String>,
+    /// Addresses for HTTP and WebSocket
+    #[arg(long, value_name = "[HOST]:PORT[,OPTION=VALUE..]")]
+    pub bind_ws: Vec<String>,
+    /// Addresses for HTTPS and WebSocket over TLS
+    #[arg(long, value_name = "[HOST]:PORT[,OPTION=VALUE..]")]
+    pub bind_wss: Vec<String>,
+    /// vsock addresses to listen on, such as auto:14500, for the host or the guests of this machine
+    #[arg(long, value_name = "CID:PORT[,OPTION=VALUE..]")]
+    pub bind_vsock: Vec<String>,
+    /// Lowest TCP port that may be used; 0 always asks the kernel for a free one
+    #[arg(long, value_name = "PORT", default_value_t = 1024)]
+    pub min_port: u16,
+    /// Directory to put sockets in, and to look in first
+    #[arg(long, value_name = "DIR")]
+    pub socket_dir: Option<String>,
+    /// Directories to use instead of the usual ones
+    #[arg(long, value_name = "DIR[:DIR..]")]
+    pub socket_dirs: Vec<String>,
+    /// Mode of socket files
+    #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = octal)]
+    pub socket_permissions: u32,
+    /// Who may use the server.
+    #[command(flatten)]
+    pub auth: ServerAuthArgs,
+    /// What browsers get.
+    #[command(flatten)]
+    pub web: WebArgs,
+}
+
+fn octal(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| format!("'{text}' is no octal mode from 0 to 777"))
+}
+
+impl ListenArgs {
+    /// Creates the sockets, and their doors.
+    pub async fn listen(
+        &self,
+        environment: &Environment,
+        display: &str,
+    ) -> Result<Vec<(Listener, Arc<Door>)>, Failure> {
+        let places = Places::new(environment, self.socket_dir.as_deref(), &self.socket_dirs);
+        let options = ListenOptions {
+            names: places.names(display),
+            permissions: self.socket_permissions,
+            ..ListenOptions::default()
+        };
+        let site = self.web.site(environment)?;
+        let mut listeners = Vec::new();
+        for bind in self.binds(environment)? {
+            refuse_unsafe(&bind)?;
+            for listener in listen(&bind, &options).await? {
+                let door = self.door(&listener, site.as_ref(), environment)?;
+                listeners.push((listener, Arc::new(door)));
+            }
+        }
+        if listeners.is_empty() {
+            return Err(Failure::new(
+                ExitCode::SocketCreationError,
+                "there is nothing to listen on: give --bind or --bind-tcp",
+            ));
+        }
+        Ok(listeners)
+    }
+
+    /// What to listen on. Sockets of the network first: a port that is taken must not disturb anything else.
+    fn binds(&self, environment: &Environment) -> Result<Vec<Bind>, Failure> {
+        let remote = [
+            (TransportKind::Tcp, &self.bind_tcp),
+            (TransportKind::Ssl, &self.bind_ssl),
+            (TransportKind::Ws, &self.bind_ws),
+            (TransportKind::Wss, &self.bind_wss),
+            (TransportKind::Vsock, &self.bind_vsock),
+        ];
+        let remote = remote.into_iter().flat_map(|(kind, values)| {
+            let values = values.iter();
+            values.map(move |value| Bind::parse(kind, value, self.min_port))
+        });
+        let local = self.bind.iter();
+        let local =
+            local.map(|value| Bind::parse(TransportKind::Socket, &environment.expand(value), self.min_port));
+        let binds = remote.chain(local).collect::<Result<Vec<_>, _>>();
+        let mut binds = binds.map_err(|error| Failure::new(ExitCode::Failure, error.to_string()))?;
+        binds.retain(|bind| bind.place != Place::None);
+        Ok(binds)
+    }
+
+    fn door(
+        &self,
+        listener: &Listener,
+        site: Option<&Arc<Site>>,
+        environment: &Environment,
+    ) -> Result<Door, Failure> {
+        let (kind, options) = (listener.kind(), listener.options());
+        Ok(Door {
+            kind,
+            auth: self.auth.chain(kind, options, environment)?,
+            site: site.cloned(),
+            websockets: options.flag("ws").unwrap_or(self.web.websocket_upgrade),
+            options: options.clone(),
+        })
+    }
+}
+
+/// Says where the server listens, and what that means for its safety.
+pub(super) fn announce(listeners: &[(Listener, Arc<Door>)]) {
+    for (listener, door) in listeners {
+        tracing::info!("listening on {listener}");
+        if !listener.is_exposed() {
+            continue;
+        }
+        if door.auth.is_empty() {
+            tracing::warn!(
+                "{listener} can be reached from other machines without a password: anybody there can see and use this \
+                 display (add auth=MODULE to it)"
+            );
+        }
+        if !door.is_encrypted() {
+            tracing::warn!(
+                "{listener} can be reached from other machines without encryption: whoever is on the way can read and \
+                 change what is said (use --bind-ssl)"
+            );
+        }
+    }
+}
+
+/// Options that promise safety must not be ignored.
+fn refuse_unsafe(bind: &Bind) -> Result<(), Failure> {
+    let promised = ["encryption", "ssl-cert", "ssl", "keyfile"];
+    match promised.into_iter().find(|key| bind.options.get(key).is_some()) {
+        Some(key) => Err(Failure::new(
+            ExitCode::Unsupported,
+            format!("the socket option '{key}' is not supported yet"),
+        )),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes() {
+        assert_eq!(octal("660"), Ok(0o660));
+        assert!(octal("1777").is_err() && octal("9").is_err());
+    }
+}
