@@ -65,6 +65,7 @@ impl ExitCode {
     pub fn of_session(end: &CloseReason, connected: bool) -> Self {
         match end {
             CloseReason::Disconnected { reason, .. } => Self::of_reason(reason, connected),
+            CloseReason::Encryption(_) => Self::EncryptionError,
             CloseReason::Local { reason, .. } => Self::of_reason(reason, true),
             CloseReason::Io(_) | CloseReason::PeerClosed { .. } if connected => Self::ConnectionLost,
             CloseReason::Io(_) | CloseReason::PeerClosed { .. } => Self::ConnectionFailed,
@@ -72,6 +73,7 @@ impl ExitCode {
             CloseReason::Refused(text) if text.contains(reason::AUTHENTICATION_FAILED) => {
                 Self::AuthenticationFailed
             }
+            CloseReason::Refused(text) if text.contains(reason::ENCRYPTION_ERROR) => Self::EncryptionError,
             CloseReason::Refused(_) => Self::ConnectionFailed,
             CloseReason::TimedOut(_) => Self::Timeout,
         }
@@ -81,6 +83,7 @@ impl ExitCode {
     fn of_reason(text: &str, connected: bool) -> Self {
         match text {
             reason::AUTHENTICATION_FAILED => Self::AuthenticationFailed,
+            reason::ENCRYPTION_ERROR => Self::EncryptionError,
             reason::VERSION_ERROR => Self::IncompatibleVersion,
             reason::SERVER_UPGRADE => Self::Upgrade,
             text if reason::is_error(text) => Self::Failure,
@@ -256,6 +259,21 @@ mod tests {
                 goodbye(reason::IDLE_TIMEOUT),
                 ExitCode::ConnectionFailed,
                 ExitCode::Ok,
+            ),
+            (
+                goodbye(reason::ENCRYPTION_ERROR),
+                ExitCode::EncryptionError,
+                ExitCode::EncryptionError,
+            ),
+            (
+                CloseReason::Encryption("the packet is not encrypted".into()),
+                ExitCode::EncryptionError,
+                ExitCode::EncryptionError,
+            ),
+            (
+                CloseReason::Refused("disconnect: encryption error, unsupported cipher".into()),
+                ExitCode::EncryptionError,
+                ExitCode::EncryptionError,
             ),
             (
                 goodbye(reason::SERVER_ERROR),
