@@ -137,6 +137,7 @@ pub(super) async fn run(args: &AttachArgs, environment: &Environment) -> Result<
         options: connecting,
         username,
         handlers,
+        encryption,
     } = args.connect.route(&args.session, environment).await?;
     let (windows, display): (Box<dyn Windows>, _) = match environment.variable("DISPLAY") {
         _ if args.headless => (Box::new(Headless::new(HEADLESS)), "headless"),
@@ -153,7 +154,11 @@ pub(super) async fn run(args: &AttachArgs, environment: &Environment) -> Result<
     let identity = identity(environment, display, &username);
     let asked = options.clone();
     let hello = move |dialect| client_hello(dialect, &identity, &desktop, &asked);
-    let login = Login::new(ConnectionConfig::default(), handlers, hello);
+    let config = ConnectionConfig {
+        encryption,
+        ..ConnectionConfig::default()
+    };
+    let login = Login::new(config, handlers, hello);
     let (mut session, seat, to_session) = ClientSession::new(&options, login)?;
     let viewer = Viewer::new(windows, options.clone(), seat);
     let viewer = std::thread::Builder::new()

@@ -1,6 +1,7 @@
 //! Where a server listens, and who may come in there: the options of every kind of server (`endpoints.md` a.1, a.2).
 
 use super::auth::ServerAuthArgs;
+use super::encryption::EncryptionArgs;
 use super::exit::{ExitCode, Failure};
 use super::web::WebArgs;
 use crate::address::{Bind, Place, TransportKind};
@@ -46,6 +47,9 @@ pub struct ListenArgs {
     /// Who may use the server.
     #[command(flatten)]
     pub auth: ServerAuthArgs,
+    /// Encryption of packets.
+    #[command(flatten)]
+    pub encryption: EncryptionArgs,
     /// What browsers get.
     #[command(flatten)]
     pub web: WebArgs,
@@ -119,6 +123,7 @@ impl ListenArgs {
         Ok(Door {
             kind,
             auth: self.auth.chain(kind, options, environment)?,
+            encryption: self.encryption.for_connection(kind, options, environment)?,
             site: site.cloned(),
             websockets: options.flag("ws").unwrap_or(self.web.websocket_upgrade),
             options: options.clone(),
@@ -130,6 +135,12 @@ impl ListenArgs {
 pub(super) fn announce(listeners: &[(Listener, Arc<Door>)]) {
     for (listener, door) in listeners {
         tracing::info!("listening on {listener}");
+        if door.encryption.is_some() {
+            tracing::warn!(
+                "{listener}: AES hides what is said, but nobody notices when it is changed on the way: --bind-ssl is \
+                 the better choice"
+            );
+        }
         if !listener.is_exposed() {
             continue;
         }
@@ -150,7 +161,7 @@ pub(super) fn announce(listeners: &[(Listener, Arc<Door>)]) {
 
 /// Options that promise safety must not be ignored.
 fn refuse_unsafe(bind: &Bind) -> Result<(), Failure> {
-    let promised = ["encryption", "ssl-cert", "ssl", "keyfile"];
+    let promised = ["ssl-cert", "ssl"];
     match promised.into_iter().find(|key| bind.options.get(key).is_some()) {
         Some(key) => Err(Failure::new(
             ExitCode::Unsupported,

@@ -8,6 +8,7 @@ mod attach;
 pub mod auth;
 pub mod demo;
 pub mod echo;
+mod encryption;
 mod exit;
 mod info;
 pub mod list;

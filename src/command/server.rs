@@ -1,11 +1,13 @@
 //! From what the user typed to a server that answers: shared by all commands that talk to one.
 
 use super::auth::ClientAuthArgs;
+use super::encryption::EncryptionArgs;
 use super::exit::{ExitCode, Failure};
 use super::terminal::Terminal;
-use crate::address::{Address, Target};
+use crate::address::{Address, Target, TransportKind};
 use crate::auth::Handlers;
 use crate::discovery::{DiscoveryError, Environment, Places, resolve};
+use crate::protocol::Encryption;
 use crate::session::{Answer, Asker, Opened, Request, ask};
 use crate::transport::{ConnectOptions, connect};
 use std::path::PathBuf;
@@ -19,6 +21,8 @@ pub(super) struct ConnectArgs {
     pub(super) sockets: Sockets,
     #[command(flatten)]
     auth: ClientAuthArgs,
+    #[command(flatten)]
+    encryption: EncryptionArgs,
 }
 
 impl ConnectArgs {
@@ -33,7 +37,11 @@ impl ConnectArgs {
         let handlers = self
             .auth
             .handlers(&address.credentials, &address.options, environment, prompt)?;
+        let kind = address.kind().unwrap_or(TransportKind::Socket);
         Ok(Route {
+            encryption: self
+                .encryption
+                .for_connection(kind, &address.options, environment)?,
             username: self.auth.username(&address.credentials, environment),
             address,
             options,
@@ -49,6 +57,7 @@ pub(super) struct Route {
     pub(super) options: ConnectOptions,
     pub(super) username: String,
     pub(super) handlers: Handlers,
+    pub(super) encryption: Option<Encryption>,
 }
 
 impl Route {
@@ -59,8 +68,13 @@ impl Route {
             options,
             username,
             handlers,
+            encryption,
         } = self;
-        let asker = Asker { username, handlers };
+        let asker = Asker {
+            username,
+            handlers,
+            encryption,
+        };
         let open = async || connect(&address, &options).await.map(Opened::from);
         let answer = ask(open, request, asker).await?;
         answer.map_err(|error| Failure::from(error).at(&address))
@@ -128,6 +142,7 @@ async fn named_session(name: &str, live: Vec<PathBuf>, options: &ConnectOptions)
             options: options.clone(),
             username: String::new(),
             handlers: Handlers::default(),
+            encryption: None,
         };
         match route.ask(&Request::Id).await {
             Ok(Answer::Id(id))

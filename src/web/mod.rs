@@ -43,6 +43,8 @@ pub struct Site {
 /// What holds on one port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Port {
+    /// Facts are not for this port: what is said there is to be encrypted in a way that HTTP cannot.
+    pub hides_facts: bool,
     /// Facts are for those who have a password: the port has authentication.
     pub needs_password: bool,
     /// Browsers that say they would rather have https are sent there: the port does TLS too, and insists.

@@ -139,7 +139,9 @@ impl Visit {
             return answer;
         }
         let script = uri.path().strip_prefix('/').and_then(Script::named);
-        if let Some(script) = script.filter(|script| self.site.scripts.includes(*script)) {
+        if let Some(script) =
+            script.filter(|script| !self.port.hides_facts && self.site.scripts.includes(*script))
+        {
             return show(script, headers, &*self.facts, self.port, &self.info).await;
         }
         let Some(root) = &self.site.root else {

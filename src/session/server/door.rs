@@ -10,7 +10,7 @@ use crate::address::{Options, TransportKind};
 use crate::auth::{Chain, Peer};
 use crate::codec::Value;
 use crate::packet::Capabilities;
-use crate::protocol::ConnectionConfig;
+use crate::protocol::{ConnectionConfig, Encryption};
 use crate::transport::{Link, LinkInfo, Spoken};
 use crate::web::{Outcome, Port, Site, WebSockets, serve};
 use std::borrow::Cow;
@@ -29,6 +29,8 @@ pub struct Door {
     pub kind: TransportKind,
     /// What they have to pass before they may use the session.
     pub auth: Arc<Chain>,
+    /// How packets are encrypted; then nothing goes through that is not.
+    pub encryption: Option<Encryption>,
     /// What browsers get; without it there is no HTTP.
     pub site: Option<Arc<Site>>,
     /// Whether HTTP may become a WebSocket.
@@ -62,6 +64,7 @@ impl Default for Door {
         Self {
             kind: TransportKind::Socket,
             auth: Arc::default(),
+            encryption: None,
             site: None,
             websockets: false,
             options: Options::new(),
@@ -136,6 +139,7 @@ impl Door {
     fn port(&self) -> Port {
         let is_web = matches!(self.kind, TransportKind::Ws | TransportKind::Wss);
         Port {
+            hides_facts: self.encryption.is_some(),
             needs_password: !self.auth.is_empty(),
             redirects_to_tls: false,
             websockets: if self.websockets || is_web {
@@ -148,10 +152,11 @@ impl Door {
 
     /// Whether nobody on the way can read along, whoever comes in here.
     pub fn is_encrypted(&self) -> bool {
-        matches!(
-            self.kind,
-            TransportKind::Ssl | TransportKind::Wss | TransportKind::Ssh
-        )
+        self.encryption.is_some()
+            || matches!(
+                self.kind,
+                TransportKind::Ssl | TransportKind::Wss | TransportKind::Ssh
+            )
     }
 
     /// Whether a request of that name may be made here: `info=no` among the socket's options forbids it.
@@ -166,7 +171,10 @@ impl Door {
 
     /// What connections through here are told.
     pub(super) fn connection(&self, config: &ConnectionConfig) -> ConnectionConfig {
-        config.clone()
+        ConnectionConfig {
+            encryption: self.encryption.clone(),
+            ..config.clone()
+        }
     }
 
     /// Who a hello says its sender is, for the modules.
@@ -180,7 +188,10 @@ impl Door {
             username: caps.text("username").map(Cow::into_owned),
             headers: headers.clone(),
             capabilities: texts(caps),
-            ..Peer::new(info.clone())
+            ..Peer::new(LinkInfo {
+                is_private: info.is_private || self.encryption.is_some(),
+                ..info.clone()
+            })
         }
     }
 }
