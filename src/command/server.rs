@@ -1,6 +1,7 @@
 //! From what the user typed to a server that answers: shared by all commands that talk to one.
 
-use super::exit::{ExitCode, Failure};
+use super::exit::Failure;
+use super::mdns;
 use crate::address::{Address, Target};
 use crate::discovery::{DiscoveryError, Environment, Places, resolve};
 use crate::session::{Answer, Request, ask};
@@ -41,13 +42,16 @@ pub(super) fn connect_options(environment: &Environment) -> ConnectOptions {
     }
 }
 
-/// The address to connect to for what the user named: a display, a session, an address, or nothing for the only
-/// session there is.
+/// The address to connect to for what the user named: a display, a session, an address, `mdns:NAME`, or nothing for
+/// the only session there is.
 pub(super) async fn find(
     named: &str,
     places: &Places,
     environment: &Environment,
 ) -> Result<Address, Failure> {
+    if let Some(name) = mdns::wanted(named) {
+        return mdns::find(name, environment).await;
+    }
     let address: Address = named.parse()?;
     for warning in &address.warnings {
         tracing::warn!("{warning}");
@@ -55,33 +59,32 @@ pub(super) async fn find(
     let options = connect_options(environment);
     match resolve(&address, places, options.timeout).await {
         Ok(found) => Ok(found),
-        Err(DiscoveryError::SessionName { name, live }) => {
-            let socket = named_session(&name, live, &options).await?;
-            Ok(Address {
+        Err(DiscoveryError::SessionName { name, live }) => match named_session(&name, live, &options).await {
+            Some(socket) => Ok(Address {
                 target: Target::Socket(socket),
                 ..address
-            })
-        }
+            }),
+            None => mdns::find_elsewhere(&name, environment).await,
+        },
         Err(error) => Err(error.into()),
     }
 }
 
 /// Asks each server for its name.
-async fn named_session(name: &str, live: Vec<PathBuf>, options: &ConnectOptions) -> Result<PathBuf, Failure> {
+async fn named_session(name: &str, live: Vec<PathBuf>, options: &ConnectOptions) -> Option<PathBuf> {
     for socket in live {
         let address = Address::new(Target::Socket(socket.clone()));
         match query_with(&address, options, &Request::Id).await {
             Ok(Answer::Id(id))
                 if id.get("session-name").and_then(|v| v.as_text()).as_deref() == Some(name) =>
             {
-                return Ok(socket);
+                return Some(socket);
             }
             Ok(_) => {}
             Err(failure) => tracing::debug!(%failure, "a session did not say its name"),
         }
     }
-    let message = format!("no session is named '{name}': see which there are with the list command");
-    Err(Failure::new(ExitCode::ServerNotFound, message))
+    None
 }
 
 /// Sends a request to the server at an address that was [found](find).

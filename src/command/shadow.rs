@@ -1,6 +1,7 @@
 //! `shadow`: share an existing display.
 
 use super::exit::{ExitCode, Failure};
+use super::mdns;
 use super::options::boolean;
 use crate::address::{Bind, Place, TransportKind};
 use crate::discovery::{Environment, Places};
@@ -46,6 +47,9 @@ pub struct ServeArgs {
     /// Mode of socket files.
     #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = octal)]
     pub socket_permissions: u32,
+    /// Publish the server on the network by mDNS, unless only this machine can reach it.
+    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = boolean, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
+    pub mdns: bool,
     /// Name of the session, shown in titles.
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub session_name: String,
@@ -178,13 +182,12 @@ pub async fn run(
     // sockets first: a failure to bind must not disturb the display (`endpoints.md` a.1)
     let listeners = args.serve.listen(environment, &display).await?;
     let screen = X11Screen::open(Some(&display))?;
-    serve(
-        Box::new(screen),
-        listeners,
-        args.serve.config(environment),
-        shutdown,
-    )
-    .await
+    let config = args.serve.config(environment);
+    let _published = match args.serve.mdns {
+        true => mdns::publish(&listeners, &[], &display, "shadow", &config, environment).await,
+        false => None,
+    };
+    serve(Box::new(screen), listeners, config, shutdown).await
 }
 
 /// Serves a screen until the server is asked to end.
