@@ -17,6 +17,7 @@ mod display;
 mod grid;
 mod hostile;
 mod input;
+mod mdns;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod peer;
 mod picture;
