@@ -106,11 +106,13 @@ impl Peer {
     /// The options that keep it from doing more than is tested.
     fn quiet(self, room: &Room) -> Vec<String> {
         let sockets = room.sockets();
-        let mut options = vec![format!("--socket-dir={}", sockets.display())];
+        let mut options = vec![
+            format!("--socket-dir={}", sockets.display()),
+            "--mdns=no".to_owned(),
+        ];
         if self != Self::Ours {
             options.push(format!("--socket-dirs={}", sockets.display()));
             let off = [
-                "mdns",
                 "pulseaudio",
                 "speaker",
                 "microphone",

@@ -13,6 +13,7 @@ mod exit;
 mod info;
 pub mod list;
 mod listen;
+mod mdns;
 mod options;
 mod proxy;
 mod query;
@@ -49,7 +50,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         &["version", "id", "info", "screenshot", "connect-test"],
     ),
     ("Tell a server", &["stop", "exit", "detach", "control"]),
-    ("This machine", &["list"]),
+    ("Find", &["list", "list-mdns"]),
     ("Tools", &["wire"]),
 ];
 
@@ -103,6 +104,8 @@ enum Subcommand {
     Info(InfoArgs),
     /// List the sessions of this machine
     List(list::ListArgs),
+    /// List the sessions that are published on the network
+    ListMdns(mdns::ListMdnsArgs),
     /// Save a picture of a session
     Screenshot(ScreenshotArgs),
     /// Share an existing display
@@ -221,6 +224,7 @@ impl Subcommand {
                 list::run(&args, environment, out).await?;
                 Ok(ExitCode::Ok)
             }
+            Self::ListMdns(args) => mdns::list(&args, environment, out).await,
             Self::Screenshot(args) => query::screenshot(&args, environment, out).await,
             Self::Shadow(args) => shadow::run(&args, environment, asked_to_end()).await,
             Self::Stop(args) => admin::run(&args, Order::Stop, environment, out).await,
@@ -286,7 +290,6 @@ const ABSENT: &[&str] = &[
     "expand",
     "proxy",
     "upgrade",
-    "list-mdns",
     "list-sessions",
     "list-windows",
     "top",

@@ -2,7 +2,8 @@
 
 use super::auth::ClientAuthArgs;
 use super::encryption::EncryptionArgs;
-use super::exit::{ExitCode, Failure};
+use super::exit::Failure;
+use super::mdns;
 use super::terminal::Terminal;
 use crate::address::{Address, Target, TransportKind};
 use crate::auth::Handlers;
@@ -32,7 +33,7 @@ impl ConnectArgs {
             prompt: Arc::new(Terminal::new(environment)),
             ..connect_options(environment)
         };
-        let address = find(named, &self.sockets.places(environment), &options).await?;
+        let address = find(named, &self.sockets.places(environment), &options, environment).await?;
         let prompt = Arc::clone(&options.prompt);
         let handlers = self
             .auth
@@ -114,28 +115,36 @@ pub(super) fn connect_options(environment: &Environment) -> ConnectOptions {
     }
 }
 
-/// The address to connect to for what the user named: a display, a session, an address, or nothing for the only
-/// session there is.
-pub(super) async fn find(named: &str, places: &Places, options: &ConnectOptions) -> Result<Address, Failure> {
+/// The address to connect to for what the user named: a display, a session, an address, `mdns:NAME`, or nothing for
+/// the only session there is.
+pub(super) async fn find(
+    named: &str,
+    places: &Places,
+    options: &ConnectOptions,
+    environment: &Environment,
+) -> Result<Address, Failure> {
+    if let Some(name) = mdns::wanted(named) {
+        return mdns::find(name, environment).await;
+    }
     let address: Address = named.parse()?;
     for warning in &address.warnings {
         tracing::warn!("{warning}");
     }
     match resolve(&address, places, options.timeout).await {
         Ok(found) => Ok(found),
-        Err(DiscoveryError::SessionName { name, live }) => {
-            let socket = named_session(&name, live, options).await?;
-            Ok(Address {
+        Err(DiscoveryError::SessionName { name, live }) => match named_session(&name, live, options).await {
+            Some(socket) => Ok(Address {
                 target: Target::Socket(socket),
                 ..address
-            })
-        }
+            }),
+            None => mdns::find_elsewhere(&name, environment).await,
+        },
         Err(error) => Err(error.into()),
     }
 }
 
 /// Asks each server for its name.
-async fn named_session(name: &str, live: Vec<PathBuf>, options: &ConnectOptions) -> Result<PathBuf, Failure> {
+async fn named_session(name: &str, live: Vec<PathBuf>, options: &ConnectOptions) -> Option<PathBuf> {
     for socket in live {
         let route = Route {
             address: Address::new(Target::Socket(socket.clone())),
@@ -148,12 +157,11 @@ async fn named_session(name: &str, live: Vec<PathBuf>, options: &ConnectOptions)
             Ok(Answer::Id(id))
                 if id.get("session-name").and_then(|v| v.as_text()).as_deref() == Some(name) =>
             {
-                return Ok(socket);
+                return Some(socket);
             }
             Ok(_) => {}
             Err(failure) => tracing::debug!(%failure, "a session did not say its name"),
         }
     }
-    let message = format!("no session is named '{name}': see which there are with the list command");
-    Err(Failure::new(ExitCode::ServerNotFound, message))
+    None
 }

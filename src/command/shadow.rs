@@ -2,15 +2,17 @@
 
 use super::exit::{ExitCode, Failure};
 use super::listen::{ListenArgs, announce};
+use super::mdns;
 use super::options::boolean;
 use crate::discovery::Environment;
 use crate::display::Screen;
 use crate::display::x11::{X11Screen, guess_display};
-use crate::session::server::{self, Door, ServerConfig, ServerEnd};
+use crate::session::server::{self, Door, ServerConfig, ServerEnd, Summary};
 use crate::transport::Listener;
 use crate::types::Encoding;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Share an existing display.
 #[derive(Clone, Debug, clap::Args)]
@@ -29,6 +31,9 @@ pub struct ServeArgs {
     /// Where to listen, and who may come in.
     #[command(flatten)]
     pub listen: ListenArgs,
+    /// Tell the network by mDNS where the session can be reached.
+    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = boolean, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
+    pub mdns: bool,
     /// Name of the session, shown in titles.
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub session_name: String,
@@ -156,13 +161,19 @@ pub async fn run(
     // sockets first: a failure to bind must not disturb the display (`endpoints.md` a.1)
     let listeners = args.serve.listen.listen(environment, &display).await?;
     let screen = X11Screen::open(Some(&display))?;
-    serve(
-        Box::new(screen),
-        listeners,
-        args.serve.config(environment),
-        shutdown,
-    )
-    .await
+    let mut config = args.serve.config(environment);
+    if args.serve.mdns
+        && let Some(publisher) = mdns::publish(&listeners, &display, "shadow", &config, environment).await
+    {
+        let (summary, summaries) = watch::channel(Summary::default());
+        config.summary = Some(summary);
+        let publishing = tokio::spawn(mdns::keep_current(publisher, summaries));
+        let ended = serve(Box::new(screen), listeners, config, shutdown).await;
+        // it says goodbye
+        let _panicked = publishing.await;
+        return ended;
+    }
+    serve(Box::new(screen), listeners, config, shutdown).await
 }
 
 /// Serves a screen until the server is asked to end.
@@ -222,6 +233,7 @@ impl ServeArgs {
             min_quality: self.min_quality.min(self.quality),
             quality: self.quality,
             speed: self.speed,
+            summary: None,
             connection: crate::protocol::ConnectionConfig {
                 ping_interval: (self.pings > 0).then(|| Duration::from_secs(self.pings)),
                 ..defaults.connection

@@ -163,6 +163,9 @@ async fn run(words: &[&str]) -> (u8, String) {
     environment
         .variables
         .insert("XPRA_CONNECT_TIMEOUT".into(), "0".into());
+    environment
+        .variables
+        .insert("XPRA_ZEROCONF_IPV4_LOOPBACK".into(), "1".into());
     let mut out = Vec::new();
     match program.subcommand.run(&environment, &mut out).await {
         Ok(code) => (code.number(), String::from_utf8(out).unwrap()),

@@ -159,6 +159,15 @@ impl Door {
             )
     }
 
+    /// What connections through here may turn into.
+    pub fn upgrades(&self) -> Vec<TransportKind> {
+        let web = self.site.is_some() && self.websockets;
+        [(TransportKind::Ws, web)]
+            .into_iter()
+            .filter_map(|(kind, may)| may.then_some(kind))
+            .collect()
+    }
+
     /// Whether a request of that name may be made here: `info=no` among the socket's options forbids it.
     pub(super) fn allows(&self, request: &str) -> bool {
         self.options.flag(&request.replace('_', "-")) != Some(false)

@@ -35,9 +35,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use strangers::Strangers;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use web::Summary;
+pub use web::Summary;
 
 /// How a server is to behave; units are in the types, names are those of the options.
 #[derive(Clone, Debug)]
@@ -80,6 +80,8 @@ pub struct ServerConfig {
     pub quality: u8,
     /// `speed`, 0 to 100.
     pub speed: u8,
+    /// Where to tell how many clients there are, and what the session is called, whenever that changes.
+    pub summary: Option<watch::Sender<Summary>>,
     /// Timers of connections.
     pub connection: ConnectionConfig,
 }
@@ -106,6 +108,7 @@ impl Default for ServerConfig {
             min_quality: 30,
             quality: 95,
             speed: 50,
+            summary: None,
             connection: ConnectionConfig::default(),
         }
     }
@@ -286,9 +289,13 @@ pub async fn serve(
                 let why = error.map_or_else(|_| "the screen thread ended".into(), |error| error.to_string());
                 break ServerEnd::DisplayLost(why);
             }
-            Some(request) = inbox.recv() => if let Some(end) = hub.handle(request) {
-                break end;
-            },
+            Some(request) = inbox.recv() => {
+                let end = hub.handle(request);
+                hub.tell_summary();
+                if let Some(end) = end {
+                    break end;
+                }
+            }
             Some(arrival) = arrivals.recv() => hub.welcome(arrival),
             () = tokio::time::sleep_until(idle.unwrap_or_else(super::now).into()), if idle.is_some() => {
                 break ServerEnd::Idle;
@@ -365,10 +372,7 @@ impl Hub {
             HubRequest::Left(client) => return self.left(client),
             HubRequest::Info(reply) => self.info(reply),
             HubRequest::Summary(reply) => {
-                let _gone = reply.send(Summary {
-                    session_name: self.session_name.clone(),
-                    clients: self.clients.len(),
-                });
+                let _gone = reply.send(self.summary());
             }
             HubRequest::Detach(client, reply) => {
                 let others = self.clients.iter().filter(|(id, _)| **id != client);
@@ -453,6 +457,25 @@ impl Hub {
             self.idle_since = Some(super::now());
         }
         None
+    }
+
+    fn summary(&self) -> Summary {
+        Summary {
+            session_name: self.session_name.clone(),
+            clients: self.clients.len(),
+        }
+    }
+
+    /// Tells whoever wants to know, if it changed.
+    fn tell_summary(&self) {
+        if let Some(listener) = &self.facts.config.summary {
+            let summary = self.summary();
+            listener.send_if_modified(|known| {
+                let changed = *known != summary;
+                *known = summary;
+                changed
+            });
+        }
     }
 
     fn set_sharing(&mut self, client: ClientId, on: bool) {

@@ -18,11 +18,13 @@ pub(super) struct WebFacts {
     auth: Arc<Chain>,
 }
 
-/// What the hub knows that browsers are told.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Summary {
-    pub(crate) session_name: String,
-    pub(crate) clients: usize,
+/// The little that everybody is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// What the session is called.
+    pub session_name: String,
+    /// How many clients it has.
+    pub clients: usize,
 }
 
 impl WebFacts {
