@@ -127,6 +127,7 @@ async fn accept(
             local: stream.local_addr()?.to_string(),
             peer: peer.clone(),
             credentials: None,
+            username: None,
             is_local: false,
             tls: None,
             is_private: false,

@@ -14,6 +14,7 @@ mod proxy;
 mod query;
 mod server;
 pub mod shadow;
+pub mod ssh;
 #[cfg(test)]
 mod tests;
 pub mod wire;

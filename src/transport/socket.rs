@@ -107,6 +107,7 @@ impl Socket {
             } else {
                 None
             },
+            username: None,
             is_local,
             tls: None,
             is_private: is_local,
