@@ -38,7 +38,7 @@ const OUTBOX: usize = 128 << 10;
 /// How long the last bytes may take to leave once nobody has the stream any more.
 const LINGER: Duration = Duration::from_secs(30);
 
-/// How long the peer may take to close the connection after it was told to.
+/// How long the peer may take to end the connection by itself, and to say that it has everything.
 const GOODBYE: Duration = Duration::from_secs(3);
 
 /// What the stream, the session's handler, the wire below and the sending task share.
@@ -315,6 +315,9 @@ pub(super) trait Owner: Send + 'static {
     /// The messages of that end.
     type Message: From<(ChannelId, ChannelMsg)> + Send + Sync + 'static;
 
+    /// Waits until the peer has everything, if that matters.
+    fn delivered(&self) -> impl Future<Output = ()> + Send;
+
     /// Says what precedes the end of the channel, and ends it.
     fn close(&self, channel: &ChannelWriteHalf<Self::Message>) -> impl Future<Output = ()> + Send;
 
@@ -355,6 +358,9 @@ async fn send<O: Owner>(
             _ = &mut released => timeout(LINGER, sending).await.is_ok(),
         }
     };
+    if sent {
+        let _in_time = timeout(GOODBYE, owner.delivered()).await;
+    }
     {
         let mut outbox = lock(&shared.outbox);
         outbox.is_done = true;
@@ -364,15 +370,15 @@ async fn send<O: Owner>(
         let _dropped = released.await;
     }
     if sent {
-        let _in_time = timeout(GOODBYE, owner.close(&channel)).await;
+        let _in_time = timeout(LINGER, owner.close(&channel)).await;
     }
     drop(channel);
-    let has_ended = async || timeout(GOODBYE, shared.gone.notified()).await.is_ok();
-    if O::PEER_ENDS && has_ended().await {
+    let has_ended = async |limit| timeout(limit, shared.gone.notified()).await.is_ok();
+    if O::PEER_ENDS && has_ended(GOODBYE).await {
         return;
     }
-    let _in_time = timeout(GOODBYE, owner.disconnect()).await;
-    if !has_ended().await {
+    let _in_time = timeout(LINGER, owner.disconnect()).await;
+    if !has_ended(LINGER).await {
         shared.kill();
     }
 }
@@ -418,12 +424,14 @@ impl AsyncRead for ChannelStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        // the caller may have put something there already
+        let before = buf.filled().len();
         while buf.remaining() > 0 {
             if this.current.is_empty() {
                 match this.shared.poll_read(cx, &mut this.current) {
                     Poll::Ready(Ok(())) if !this.current.is_empty() => {}
                     // what there is comes first
-                    _ if !buf.filled().is_empty() => break,
+                    _ if buf.filled().len() > before => break,
                     other => return other,
                 }
             }

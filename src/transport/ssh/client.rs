@@ -417,7 +417,10 @@ impl russh::client::Handler for Client {
                 tracing::info!("ssh: disconnected: {}", printable(info.message.as_bytes()));
                 Ok(())
             }
-            DisconnectReason::Error(error) => Err(error),
+            DisconnectReason::Error(error) => {
+                tracing::debug!("ssh: the connection ended: {error:?}");
+                Err(error)
+            }
         }
     }
 }
@@ -501,6 +504,11 @@ struct ClientSession(Handle<Client>);
 impl Owner for ClientSession {
     const PEER_ENDS: bool = false;
     type Message = Msg;
+
+    /// The process may end next, and russh's queues with it.
+    async fn delivered(&self) {
+        let _gone = self.0.send_ping().await;
+    }
 
     async fn close(&self, channel: &ChannelWriteHalf<Msg>) {
         let _gone = channel.close().await;

@@ -203,7 +203,10 @@ fn outside_quotes(text: &str, found: impl Fn(char) -> bool) -> impl Iterator<Ite
 fn is_harmless(option: &str) -> bool {
     let lower = option.to_ascii_lowercase();
     if let Some(command) = lower.strip_prefix("command=") {
-        let command = command.trim_matches('"').replace("\\\"", "\"");
+        let inside = command
+            .strip_prefix('"')
+            .and_then(|command| command.strip_suffix('"'));
+        let command = inside.unwrap_or(command).replace("\\\"", "\"");
         return matches!(exec::answer(command.as_bytes()), Answer::Proxy(_));
     }
     matches!(

@@ -195,22 +195,22 @@ impl Login<'_> {
     /// The key of a file, with its passphrase if it has one.
     async fn load(&mut self, path: &Path) -> Option<PrivateKey> {
         let mut passphrase: Option<Secret> = None;
-        for _ in 0..=MAX_QUESTIONS {
+        for questions_left in (0..=MAX_QUESTIONS).rev() {
             let text = passphrase.as_ref().map(Secret::expose_text);
             let error = match load_secret_key(path, text.as_deref()) {
                 Ok(key) => return Some(key),
                 Err(error) => error,
             };
-            let is_wrong = passphrase.is_some();
-            if !is_wrong && !matches!(error, KeyError::KeyIsEncrypted) {
+            if passphrase.is_some() {
+                tracing::warn!("wrong passphrase for '{}'", path.display());
+            } else if !matches!(error, KeyError::KeyIsEncrypted) {
                 tracing::warn!("cannot use the key '{}': {error}", path.display());
                 return None;
             }
-            if is_wrong {
-                tracing::warn!("wrong passphrase for '{}'", path.display());
+            if questions_left > 0 {
+                let question = format!("passphrase for the key '{}'", path.display());
+                passphrase = Some(self.ask(question).await.filter(|secret| !secret.is_empty())?);
             }
-            let question = format!("passphrase for the key '{}'", path.display());
-            passphrase = Some(self.ask(question).await.filter(|secret| !secret.is_empty())?);
         }
         self.tried
             .push(format!("wrong passphrases for '{}'", path.display()));

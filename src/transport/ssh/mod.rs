@@ -18,6 +18,8 @@ mod preamble;
 mod program;
 mod remote;
 mod server;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::borrow::Cow;

@@ -172,8 +172,9 @@ pub async fn serve(link: Link, server: &Arc<SshServer>) -> io::Result<Link> {
             () = sleep(limit) => return Err(io::Error::new(io::ErrorKind::TimedOut, "SSH login timeout")),
         }
     };
+    let handle = session.handle();
     let owner = ServedSession {
-        handle: session.handle(),
+        handle,
         channel: asked.channel.id(),
     };
     let stream = ChannelStream::new(unless_served.keep(), asked.channel, owner);
@@ -254,6 +255,14 @@ impl Handler {
         Auth::Accept
     }
 
+    /// Not this way; all ways stay open, as often as the configuration allows.
+    fn reject(&self) -> Auth {
+        Auth::Reject {
+            proceed_with_methods: Some(self.server.config.methods.clone()),
+            partial_success: false,
+        }
+    }
+
     fn is_authorized(&self, user: &str, key: &PublicKey) -> bool {
         let access = &self.server.access;
         let is_owner = access.username.as_deref().is_none_or(|owner| owner == user);
@@ -281,20 +290,20 @@ impl russh::server::Handler for Handler {
         if self.server.access.allow_none {
             return Ok(self.accept(user, "nothing"));
         }
-        Ok(Auth::reject())
+        Ok(self.reject())
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, russh::Error> {
         self.logging_in();
         let Some(passwords) = self.server.access.passwords.clone() else {
-            return Ok(Auth::reject());
+            return Ok(self.reject());
         };
         if passwords.check(user, Secret::new(password), &self.peer).await {
             return Ok(self.accept(user, "password"));
         }
         tracing::warn!("SSH: wrong password for '{}' from {}", printable(user), self.peer);
         sleep(WRONG_PASSWORD).await;
-        Ok(Auth::reject())
+        Ok(self.reject())
     }
 
     async fn auth_publickey_offered(
@@ -305,14 +314,14 @@ impl russh::server::Handler for Handler {
         self.logging_in();
         Ok(match self.is_authorized(user, offer.public_key) {
             true => Auth::Accept,
-            false => Auth::reject(),
+            false => self.reject(),
         })
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
         Ok(match self.is_authorized(user, key.public_key) {
             true => self.accept(user, "key"),
-            false => Auth::reject(),
+            false => self.reject(),
         })
     }
 
@@ -459,6 +468,8 @@ struct ServedSession {
 impl Owner for ServedSession {
     const PEER_ENDS: bool = true;
     type Message = Msg;
+
+    async fn delivered(&self) {}
 
     async fn close(&self, channel: &ChannelWriteHalf<Msg>) {
         let _gone = self.handle.exit_status_request(self.channel, 0).await;
