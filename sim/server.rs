@@ -127,8 +127,10 @@ async fn accept(
             local: stream.local_addr()?.to_string(),
             peer: peer.clone(),
             credentials: None,
+            username: None,
             is_local: false,
             tls: None,
+            username: None,
             is_private: false,
             probe: Probe::default(),
         };

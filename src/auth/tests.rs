@@ -17,6 +17,7 @@ pub(super) fn link(peer: &str, is_private: bool) -> LinkInfo {
         credentials: None,
         is_local: false,
         tls: None,
+        username: None,
         is_private,
         probe: Probe::default(),
     }

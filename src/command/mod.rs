@@ -19,6 +19,7 @@ mod proxy;
 mod query;
 mod server;
 pub mod shadow;
+pub mod ssh;
 pub mod terminal;
 #[cfg(test)]
 mod tests;

@@ -94,6 +94,8 @@ pub struct LinkInfo {
     pub peer: String,
     /// Who the peer is, when the kernel vouches for it (unix sockets).
     pub credentials: Option<PeerCredentials>,
+    /// Whom the peer logged in as on the way here (SSH).
+    pub username: Option<String>,
     /// True when the peer is surely on this machine.
     pub is_local: bool,
     /// The TLS it goes through, if any.
