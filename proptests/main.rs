@@ -7,3 +7,4 @@ mod delivery;
 mod packet;
 mod protocol;
 mod strategies;
+mod websocket;

@@ -50,6 +50,18 @@ impl<S: Stream> WebSocket<S> {
         }
     }
 
+    /// The stream below.
+    #[cfg(test)]
+    pub(super) const fn stream(&self) -> &S {
+        &self.stream
+    }
+
+    /// Bytes of frames that are not sent yet.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.endpoint.out().len()
+    }
+
     /// Writes what the endpoint has to say, unless a frame is under way.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.left == 0 && !self.endpoint.out().is_empty() {
@@ -146,6 +158,9 @@ impl<S: Stream> AsyncRead for WebSocket<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         while buf.remaining() > 0 && !this.endpoint.is_peer_done() {
+            if let Some(error) = this.endpoint.error() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
+            }
             let start = buf.filled().len();
             if this.early.is_empty() {
                 match Pin::new(&mut this.stream).poll_read(cx, buf) {
@@ -166,9 +181,9 @@ impl<S: Stream> AsyncRead for WebSocket<S> {
                 return Poll::Ready(is_whole.then_some(()).ok_or_else(cut_off));
             }
             let kept = unwrap(&mut this.endpoint, new);
-            buf.set_filled(start + kept.as_ref().copied().unwrap_or_default());
+            buf.set_filled(start + kept);
             this.reply(cx);
-            if kept? > 0 {
+            if kept > 0 {
                 break;
             }
         }
@@ -176,14 +191,14 @@ impl<S: Stream> AsyncRead for WebSocket<S> {
     }
 }
 
-/// Leaves only payload in `bytes`, at their front: how much.
-fn unwrap(endpoint: &mut Endpoint, bytes: &mut [u8]) -> io::Result<usize> {
+/// Leaves only payload in `bytes`, at their front: how much. An error comes after what was before it.
+fn unwrap(endpoint: &mut Endpoint, bytes: &mut [u8]) -> usize {
     let (mut read, mut kept) = (0, 0);
     while read < bytes.len() {
         let rest = bytes.get_mut(read..).unwrap_or_default();
-        let (used, piece) = endpoint
-            .receive(rest)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let Ok((used, piece)) = endpoint.receive(rest) else {
+            break;
+        };
         if let Some(piece) = piece {
             let payload = read + piece.payload.start..read + piece.payload.end;
             let length = payload.len();
@@ -194,7 +209,7 @@ fn unwrap(endpoint: &mut Endpoint, bytes: &mut [u8]) -> io::Result<usize> {
         }
         read += used;
     }
-    Ok(kept)
+    kept
 }
 
 fn cut_off() -> io::Error {
