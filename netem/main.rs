@@ -10,6 +10,7 @@
     reason = "a test ends at the first thing that is not as expected"
 )]
 
+mod auth;
 mod browser;
 mod cli;
 mod clipboard;

@@ -421,7 +421,18 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `peer` on `display`, on a TCP port and the default unix socket, and waits until it is ready.
     pub(crate) fn start(room: &Room, peer: Peer, mode: Mode, display: &Display) -> Result<Self> {
-        let mut server = Self::launch(room, peer, mode, display)?;
+        Self::start_with(room, peer, mode, display, &[])
+    }
+
+    /// As [`Server::start`], with these environment variables.
+    pub(crate) fn start_with(
+        room: &Room,
+        peer: Peer,
+        mode: Mode,
+        display: &Display,
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
+        let mut server = Self::launch_with(room, peer, mode, display, variables)?;
         server.process.wait_for_log(READY, READY_LIMIT)?;
         server.socket = server.find_socket(room, display)?;
         Ok(server)
@@ -466,6 +477,16 @@ impl Server {
 
     /// As [`Server::start`], without waiting: the unix socket is not known yet.
     pub(crate) fn launch(room: &Room, peer: Peer, mode: Mode, display: &Display) -> Result<Self> {
+        Self::launch_with(room, peer, mode, display, &[])
+    }
+
+    fn launch_with(
+        room: &Room,
+        peer: Peer,
+        mode: Mode,
+        display: &Display,
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
         let port = free_port()?;
         let options = ["--bind=auto".to_owned(), format!("--bind-tcp=127.0.0.1:{port}")];
         let process = Self::spawn(room, peer, mode, display, &options)?;
@@ -479,6 +500,7 @@ impl Server {
 
     fn spawn(room: &Room, peer: Peer, mode: Mode, display: &Display, options: &[String]) -> Result<Process> {
         let mut command = room.command(peer, Some(display))?;
+        command.envs(variables.iter().copied());
         match mode {
             Mode::Shadow => command.arg("shadow").arg(display.name()),
             Mode::Seamless => command.arg("start").arg(display.name()).arg("--use-display=yes"),

@@ -130,7 +130,6 @@ async fn accept(
             username: None,
             is_local: false,
             tls: None,
-            username: None,
             is_private: false,
             probe: Probe::default(),
         };
