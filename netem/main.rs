@@ -16,6 +16,7 @@ mod cli;
 mod clipboard;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod display;
+mod encryption;
 mod grid;
 mod hostile;
 mod html5;

@@ -3,7 +3,7 @@
 mod login;
 
 use super::close::{CloseReason, TimedOut};
-use super::encryption::{Encryption, KeyExchange};
+use super::encryption::{Encryption, EncryptionError, KeyExchange};
 use super::keepalive::Keepalive;
 use super::negotiate::network_capabilities;
 use super::reason;
@@ -437,7 +437,10 @@ impl Connection {
 
     fn encode(&mut self, packet: Packet, more: bool) -> usize {
         if !self.may_leave(&packet) {
-            tracing::debug!("a packet is not sent because it would not be encrypted");
+            // a session cannot go on like that
+            if self.state == State::Established {
+                self.end(CloseReason::Encryption(EncryptionError::Missing.to_string()));
+            }
             return 0;
         }
         let items = packet.into_items(&self.names);

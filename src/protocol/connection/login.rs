@@ -150,7 +150,9 @@ impl Connection {
         }
         self.dialect = flags.dialect();
         let negotiated = negotiate(&caps, self.dialect, &mut self.encoder);
-        if !self.follow(&caps) {
+        // what answers a request may be encrypted without asking us to: there is nothing more to say
+        let is_answer = self.side == Side::Client && !KeyExchange::is_asked_for(&caps);
+        if !is_answer && !self.follow(&caps) {
             return None;
         }
         match negotiated {

@@ -3,6 +3,8 @@
 use super::challenge::challenged;
 use super::*;
 use crate::codec::{CipherMode, Decoder, Limits};
+use crate::packet::Side;
+use crate::protocol::encryption::KeyExchange;
 use crate::types::Size;
 
 fn fill(bytes: &mut [u8]) -> bool {
@@ -136,6 +138,38 @@ fn requests_are_answered_encrypted() {
         assert_eq!(take(&mut pair.client), b"");
         let plain = records(dialect, &["shutdown-server".into()]);
         ended(&feed(&mut pair.server, &plain, usize::MAX, pair.now));
+    }
+}
+
+#[test]
+fn an_answer_without_tokens_is_the_last_word() {
+    for dialect in BOTH {
+        let config = encrypted(None, "key");
+        let mut pair = Pair::with(dialect, &config, &config);
+        let (_, server) = pair.settle();
+        let [Event::Hello(caps)] = &server[..] else {
+            panic!("{server:?}");
+        };
+        let encryption = config.encryption.clone().unwrap();
+        let mut exchange = KeyExchange::new(encryption, Side::Server, dialect);
+        let mut encoder = Encoder::new(Coding::Rencode);
+        if dialect == Dialect::G6 {
+            encoder.set_coding(Coding::Rencodeplus);
+        }
+        encoder.set_encryptor(exchange.follow(caps, dialect).unwrap());
+        let mut answer = Value::map();
+        answer.insert("version", "6.5");
+        let mut out = std::collections::VecDeque::new();
+        encoder
+            .encode(&["hello".into(), answer], false, &mut out)
+            .unwrap();
+        let wire: Vec<u8> = out.iter().flatten().copied().collect();
+        let client = feed(&mut pair.client, &wire, usize::MAX, pair.now);
+        assert!(matches!(&client[..], [Event::Hello(_)]), "{client:?}");
+        pair.client.send(bell(1));
+        assert_eq!(take(&mut pair.client), b"");
+        let client = feed(&mut pair.client, b"", usize::MAX, pair.now);
+        assert!(ended(&client).contains("missing encryption tokens"));
     }
 }
 
@@ -390,8 +424,7 @@ fn servers_write_to_each_client_as_it_wants() {
             decoder.set_decryptor(Decryptor::new(&key, config).unwrap());
             decoder.read_buf().extend_from_slice(&wire);
             let packet = decoder.poll().unwrap().unwrap();
-            let Packet::Hello(caps) = Packet::parse(packet.items, crate::packet::Side::Server).unwrap()
-            else {
+            let Packet::Hello(caps) = Packet::parse(packet.items, Side::Server).unwrap() else {
                 panic!()
             };
             let prefix = if dialect == Dialect::G3 {
