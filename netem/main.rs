@@ -10,6 +10,7 @@
     reason = "a test ends at the first thing that is not as expected"
 )]
 
+mod activation;
 mod cli;
 mod clipboard;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]

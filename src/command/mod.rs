@@ -14,6 +14,7 @@ mod options;
 mod query;
 mod server;
 pub mod shadow;
+mod systemd;
 #[cfg(test)]
 mod tests;
 pub mod wire;

@@ -3,6 +3,7 @@
 use super::exit::{ExitCode, Failure};
 use super::mdns;
 use super::options::boolean;
+use super::systemd;
 use crate::address::{Bind, Place, TransportKind};
 use crate::discovery::{Environment, Places};
 use crate::display::Screen;
@@ -208,7 +209,13 @@ pub async fn serve(
     }
     tracing::info!("sharing display {} ({})", screen.name(), screen.size());
     tracing::info!("xpra is ready.");
-    let end = server::run(listeners, screen, config, shutdown).await;
+    systemd::ready();
+    let end = tokio::select! {
+        biased;
+        end = server::run(listeners, screen, config, shutdown) => end,
+        never = systemd::watchdog() => match never {},
+    };
+    systemd::stopping();
     match end.map_err(|error| {
         Failure::new(
             ExitCode::InternalError,
@@ -252,7 +259,7 @@ impl ServeArgs {
             .bind_vsock
             .iter()
             .map(|value| (TransportKind::Vsock, value.clone()));
-        let mut listeners = Vec::new();
+        let mut listeners = systemd::listeners(environment, &options)?;
         for (kind, value) in tcp.chain(vsock).chain(unix) {
             let bind = Bind::parse(kind, &value, self.min_port)
                 .map_err(|error| Failure::new(ExitCode::Failure, error.to_string()))?;
