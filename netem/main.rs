@@ -10,6 +10,7 @@
     reason = "a test ends at the first thing that is not as expected"
 )]
 
+mod activation;
 mod auth;
 mod browser;
 mod cli;

@@ -18,6 +18,7 @@ fn peer(is_private: bool) -> Peer {
         credentials: None,
         is_local: false,
         tls: None,
+        username: None,
         is_private,
         probe: Probe::default(),
     })

@@ -3,6 +3,7 @@
 use super::auth::ServerAuthArgs;
 use super::encryption::EncryptionArgs;
 use super::exit::{ExitCode, Failure};
+use super::systemd;
 use super::web::WebArgs;
 use crate::address::{Bind, Place, TransportKind};
 use crate::discovery::{Environment, Places};
@@ -74,13 +75,10 @@ impl ListenArgs {
             ..ListenOptions::default()
         };
         let site = self.web.site(environment)?;
-        let mut listeners = Vec::new();
+        let mut listeners = systemd::listeners(environment, &options)?;
         for bind in self.binds(environment)? {
             refuse_unsafe(&bind)?;
-            for listener in listen(&bind, &options).await? {
-                let door = self.door(&listener, site.as_ref(), environment)?;
-                listeners.push((listener, Arc::new(door)));
-            }
+            listeners.extend(listen(&bind, &options).await?);
         }
         if listeners.is_empty() {
             return Err(Failure::new(
@@ -88,7 +86,11 @@ impl ListenArgs {
                 "there is nothing to listen on: give --bind or --bind-tcp",
             ));
         }
-        Ok(listeners)
+        let with_door = |listener: Listener| {
+            let door = self.door(&listener, site.as_ref(), environment)?;
+            Ok((listener, Arc::new(door)))
+        };
+        listeners.into_iter().map(with_door).collect()
     }
 
     /// What to listen on. Sockets of the network first: a port that is taken must not disturb anything else.

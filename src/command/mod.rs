@@ -20,6 +20,7 @@ mod query;
 mod server;
 pub mod shadow;
 pub mod ssh;
+mod systemd;
 pub mod terminal;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use super::exit::{ExitCode, Failure};
 use super::listen::{ListenArgs, announce};
 use super::mdns;
 use super::options::boolean;
+use super::systemd;
 use crate::discovery::Environment;
 use crate::display::Screen;
 use crate::display::x11::{X11Screen, guess_display};
@@ -186,7 +187,13 @@ pub async fn serve(
     announce(&listeners);
     tracing::info!("sharing display {} ({})", screen.name(), screen.size());
     tracing::info!("xpra is ready.");
-    let end = server::run(listeners, screen, config, shutdown).await;
+    systemd::ready();
+    let end = tokio::select! {
+        biased;
+        end = server::run(listeners, screen, config, shutdown) => end,
+        never = systemd::watchdog() => match never {},
+    };
+    systemd::stopping();
     match end.map_err(|error| {
         Failure::new(
             ExitCode::InternalError,

@@ -4,6 +4,7 @@
 //! file holds the only `match`es over kinds of transport: a new kind is one file and one arm in each.
 
 mod accounts;
+mod activation;
 #[cfg(test)]
 mod conformance;
 mod detect;
@@ -36,6 +37,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 
 pub use self::accounts::{group_id, in_group};
+pub use self::activation::{adopt, is_listening};
 pub use self::detect::Spoken;
 pub use self::error::{AcceptError, ConnectError, ListenError};
 pub use self::kernel::{KernelInfo, PeerCredentials};
