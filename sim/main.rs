@@ -12,8 +12,11 @@
 )]
 
 mod client;
+mod lab;
 mod link;
 mod server;
+mod tap;
+mod tcp;
 mod trace;
 mod world;
 
