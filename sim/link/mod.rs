@@ -12,7 +12,7 @@ mod rng;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::queue::{Aqm, Bottleneck, Counters, Refused, Shape};
+pub(crate) use self::queue::{Aqm, Bottleneck, Shape};
 pub(crate) use self::rate::Rate;
 pub(crate) use self::rng::Rng;
 
@@ -23,3 +23,13 @@ pub(crate) type Nanos = u64;
 pub(crate) const SECOND: Nanos = 1_000_000_000;
 /// A millisecond.
 pub(crate) const MILLISECOND: Nanos = 1_000_000;
+
+/// The whole part, 0 for what is below.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to the range first"
+)]
+pub(crate) fn whole(value: f64) -> u64 {
+    value.clamp(0.0, 9e15) as u64
+}

@@ -1,6 +1,7 @@
 //! [`Rate`]: how fast a serializer is, now and later.
 
 use super::{Nanos, SECOND};
+use std::ops::Range;
 
 /// Bits a second as a function of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,18 @@ impl Rate {
             left -= possible;
             now = until;
         }
+    }
+
+    /// Bits that can pass in that time; `None` when there is no limit.
+    pub(crate) fn capacity(&self, time: Range<Nanos>) -> Option<f64> {
+        let (mut now, mut bits) = (time.start, 0.0);
+        while now < time.end {
+            let (rate, until) = self.part(now)?;
+            let until = until.min(time.end);
+            bits += rate as f64 * (until - now) as f64 / SECOND as f64;
+            now = until;
+        }
+        Some(bits)
     }
 
     /// The rate at that moment, and until when it holds.

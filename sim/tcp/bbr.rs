@@ -2,8 +2,8 @@
 //! (draft-cardwell-iccrg-bbr-congestion-control-00). Losses do not matter to it.
 
 use super::MSS;
-use super::control::{INITIAL, Sample, whole};
-use crate::link::{MILLISECOND, Nanos, SECOND};
+use super::control::{INITIAL, Sample};
+use crate::link::{MILLISECOND, Nanos, SECOND, whole};
 use std::collections::VecDeque;
 
 /// 2 / ln 2: doubles the rate each round trip.

@@ -2,7 +2,7 @@
 
 use super::MSS;
 use super::bbr::Bbr;
-use crate::link::{MILLISECOND, Nanos, SECOND};
+use crate::link::{MILLISECOND, Nanos, SECOND, whole};
 
 /// The window at the start (RFC 6928).
 pub(crate) const INITIAL: u64 = 10 * MSS;
@@ -284,14 +284,4 @@ fn cube_root(value: f64) -> f64 {
         root = (2.0 * root + value / (root * root)) / 3.0;
     }
     root
-}
-
-/// The whole part, 0 for what is below.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "clamped to the range first"
-)]
-pub(crate) fn whole(value: f64) -> u64 {
-    value.clamp(0.0, 9e15) as u64
 }

@@ -14,7 +14,7 @@ mod sender;
 mod tests;
 
 pub(crate) use self::control::Algorithm;
-pub(crate) use self::segment::{HEADERS, MSS};
+pub(crate) use self::segment::MSS;
 pub(crate) use self::sender::Info;
 
 use self::receiver::Receiver;
