@@ -42,7 +42,7 @@ pub use self::detect::Spoken;
 pub use self::error::{AcceptError, ConnectError, ListenError};
 pub use self::kernel::{KernelInfo, PeerCredentials};
 pub use self::listener::Listener;
-pub use self::probe::Probe;
+pub use self::probe::{Kernel, Probe};
 pub use self::prompt::{Nobody, Prompt};
 pub use self::stale::{SessionState, probe_abstract, probe_socket};
 pub use self::tcp::connect_any;
