@@ -11,13 +11,11 @@
 )]
 
 mod activation;
-mod auth;
 mod browser;
 mod cli;
 mod clipboard;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod display;
-mod encryption;
 mod grid;
 mod hostile;
 mod html5;

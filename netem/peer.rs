@@ -421,18 +421,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `peer` on `display`, on a TCP port and the default unix socket, and waits until it is ready.
     pub(crate) fn start(room: &Room, peer: Peer, mode: Mode, display: &Display) -> Result<Self> {
-        Self::start_with(room, peer, mode, display, &[])
-    }
-
-    /// As [`Server::start`], with these environment variables.
-    pub(crate) fn start_with(
-        room: &Room,
-        peer: Peer,
-        mode: Mode,
-        display: &Display,
-        variables: &[(&str, &str)],
-    ) -> Result<Self> {
-        let mut server = Self::launch_with(room, peer, mode, display, variables)?;
+        let mut server = Self::launch(room, peer, mode, display)?;
         server.process.wait_for_log(READY, READY_LIMIT)?;
         server.socket = server.find_socket(room, display)?;
         Ok(server)
@@ -477,16 +466,6 @@ impl Server {
 
     /// As [`Server::start`], without waiting: the unix socket is not known yet.
     pub(crate) fn launch(room: &Room, peer: Peer, mode: Mode, display: &Display) -> Result<Self> {
-        Self::launch_with(room, peer, mode, display, &[])
-    }
-
-    fn launch_with(
-        room: &Room,
-        peer: Peer,
-        mode: Mode,
-        display: &Display,
-        variables: &[(&str, &str)],
-    ) -> Result<Self> {
         let port = free_port()?;
         let options = ["--bind=auto".to_owned(), format!("--bind-tcp=127.0.0.1:{port}")];
         let process = Self::spawn(room, peer, mode, display, &options)?;
@@ -500,7 +479,6 @@ impl Server {
 
     fn spawn(room: &Room, peer: Peer, mode: Mode, display: &Display, options: &[String]) -> Result<Process> {
         let mut command = room.command(peer, Some(display))?;
-        command.envs(variables.iter().copied());
         match mode {
             Mode::Shadow => command.arg("shadow").arg(display.name()),
             Mode::Seamless => command.arg("start").arg(display.name()).arg("--use-display=yes"),
