@@ -39,7 +39,7 @@ pub use self::prompt::{Nobody, Prompt};
 pub use self::stale::{SessionState, probe_abstract, probe_socket};
 pub use self::tcp::connect_any;
 pub use crate::address::TransportKind;
-use crate::address::{Address, Bind, Options, Target};
+use crate::address::{Address, Bind, Options, Remote, Target};
 
 /// What every transport's byte stream can do.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -141,6 +141,8 @@ pub struct ConnectOptions {
     pub tuning: Tuning,
     /// Who can be asked about unknown hosts and passphrases.
     pub prompt: Arc<dyn Prompt>,
+    /// How to do TLS.
+    pub tls: tls::ClientTlsOptions,
 }
 
 impl Default for ConnectOptions {
@@ -150,6 +152,7 @@ impl Default for ConnectOptions {
             attempt_timeout: Duration::from_secs(20),
             tuning: Tuning::default(),
             prompt: Arc::new(Nobody),
+            tls: tls::ClientTlsOptions::default(),
         }
     }
 }
@@ -203,24 +206,44 @@ pub struct LocalNames {
 /// Displays and session names must have been resolved by `discovery`.
 pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Link, ConnectError> {
     let target = address.to_string();
-    let tuning = options.tuning.with(&address.options);
     let stream = match &address.target {
         Target::Abstract(name) => retry(&target, options, || unix::connect_abstract(name)).await,
-        Target::Remote(remote) if remote.kind == TransportKind::Tcp => {
-            let addresses = tcp::resolve(&remote.host, remote.port).await?;
-            retry(&target, options, || tcp::connect(&addresses, &tuning)).await
-        }
+        Target::Remote(remote) => return connect_remote(remote, address, options).await,
         Target::Socket(path) => retry(&target, options, || unix::connect(path)).await,
-        Target::Remote(_) | Target::NamedPipe(_) | Target::Vsock { .. } => {
-            return Err(ConnectError::Unsupported { target });
-        }
+        Target::NamedPipe(_) | Target::Vsock { .. } => return Err(ConnectError::Unsupported { target }),
         Target::Auto | Target::Display(_) | Target::Session(_) => {
             return Err(ConnectError::Unresolved { target });
         }
     }?;
-    let kind = address.kind().unwrap_or(TransportKind::Socket);
-    let info = stream.info(kind, target);
+    let info = stream.info(TransportKind::Socket, target);
     Ok(Link::new(stream, info))
+}
+
+/// Connects to a host: TCP, and what goes on top of it.
+async fn connect_remote(
+    remote: &Remote,
+    address: &Address,
+    options: &ConnectOptions,
+) -> Result<Link, ConnectError> {
+    let target = address.to_string();
+    let is_tls = match remote.kind {
+        TransportKind::Tcp => false,
+        TransportKind::Ssl => true,
+        // A WebSocket goes on top of TCP (ws) or TLS (wss).
+        _ => return Err(ConnectError::Unsupported { target }),
+    };
+    let tls = options.tls.with(&address.options)?;
+    let tuning = options.tuning.with(&address.options);
+    let addresses = tcp::resolve(&remote.host, remote.port).await?;
+    let open = async || {
+        let socket = retry(&target, options, || tcp::connect(&addresses, &tuning)).await?;
+        let info = socket.info(remote.kind, target.clone());
+        Ok(Link::new(socket, info))
+    };
+    match is_tls {
+        true => tls::secure(open, (&remote.host, remote.port), options, tls).await,
+        false => open().await,
+    }
 }
 
 /// Listens on `bind`: several listeners when it stands for several sockets, none when it says so.
