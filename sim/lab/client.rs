@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
+use xpra::auth::Handlers;
 use xpra::codec::Dialect;
 use xpra::display::headless::Headless;
 use xpra::protocol::{CloseReason, Connection, ConnectionConfig, Event};
 use xpra::session::client::{
     ClientOptions, ClientSession, Desktop, Identity, ToSession, Viewer, client_hello,
 };
-use xpra::session::{Handler, drive};
+use xpra::session::{Caller, Handler, Login, drive};
 use xpra::types::{Encoding, Size};
 
 /// The client's screen.
@@ -48,7 +49,15 @@ impl Attached {
             encodings: vec![Encoding::Rgb24],
             ..ClientOptions::default()
         };
-        let (session, seat, _) = ClientSession::new(&options).unwrap();
+        let identity = Identity::new("machine", "client", "user", ":0");
+        let desktop = Desktop {
+            size: SCREEN,
+            ..Desktop::default()
+        };
+        let asked = options.clone();
+        let hello = move |dialect| client_hello(dialect, &identity, &desktop, &asked);
+        let login = Login::new(ConnectionConfig::default(), Handlers::default(), hello);
+        let (session, seat, _) = ClientSession::new(&options, login).unwrap();
         let (stage, notes) = (shared.clone(), Arc::clone(seen));
         let windows = Headless::new(SCREEN).on_present(move |_, _, image| {
             let now = stage.lock().now();
@@ -61,13 +70,13 @@ impl Attached {
                 seen.pixels = image.rows().flatten().copied().collect();
             }
         });
-        let viewer = Viewer::new(Box::new(windows), options.clone(), seat);
+        let viewer = Viewer::new(Box::new(windows), options, seat);
         let flow = shared.lock().network.connect(algorithm);
         let watched = Watched {
             session,
             shared: shared.clone(),
         };
-        let task = tokio::task::spawn_local(run(shared.clone(), flow, watched, options));
+        let task = tokio::task::spawn_local(run(shared.clone(), flow, watched));
         Self { flow, viewer, task }
     }
 
@@ -96,7 +105,7 @@ impl Attached {
     }
 }
 
-async fn run(shared: Shared, flow: usize, mut watched: Watched, options: ClientOptions) -> CloseReason {
+async fn run(shared: Shared, flow: usize, mut watched: Watched) -> CloseReason {
     poll_fn(
         |context| match shared.lock().network.is_open(flow, context.waker()) {
             true => Poll::Ready(()),
@@ -104,18 +113,7 @@ async fn run(shared: Shared, flow: usize, mut watched: Watched, options: ClientO
         },
     )
     .await;
-    let identity = Identity::new("machine", "client", "user", ":0");
-    let desktop = Desktop {
-        size: SCREEN,
-        ..Desktop::default()
-    };
-    let hello = client_hello(Dialect::G6, &identity, &desktop, &options);
-    let mut connection = Connection::client(
-        &ConnectionConfig::default(),
-        Dialect::G6,
-        hello,
-        xpra::session::now(),
-    );
+    let mut connection = watched.session.begin(Dialect::G6, false, xpra::session::now());
     let stream = SimStream::new(shared, flow, CLIENT);
     drive(stream, &mut connection, &mut watched).await
 }

@@ -433,6 +433,7 @@ async fn accept(shared: Shared, links: mpsc::Sender<Arrival>) {
             credentials: None,
             is_local: false,
             tls: None,
+            username: None,
             is_private: false,
             probe: stream.probe(),
         };

@@ -142,9 +142,11 @@ impl From<AddressError> for Failure {
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        let code = match error {
+        let code = match &error {
             ConnectError::Ssh { .. } => ExitCode::SshFailure,
             ConnectError::SshHostKey { .. } => ExitCode::SshKeyFailure,
+            ConnectError::Tls(error) if error.is_verification() => ExitCode::SslCertificateVerifyFailure,
+            ConnectError::Tls(_) => ExitCode::SslFailure,
             ConnectError::Unsupported { .. } => ExitCode::Unsupported,
             _ => ExitCode::ConnectionFailed,
         };
