@@ -25,3 +25,23 @@ fn missing(settings: &Settings, feature: &'static str) -> AuthError {
         feature,
     }
 }
+
+#[cfg(all(test, not(any(feature = "ldap", feature = "sql"))))]
+mod tests {
+    use super::super::super::tests::error;
+
+    #[test]
+    fn what_is_missing_says_how_to_get_it() {
+        for (module, feature) in [
+            ("ldap", "ldap"),
+            ("sqlite", "sql"),
+            ("sql:uri=x", "sql"),
+            ("mysql", "sql"),
+        ] {
+            assert!(
+                error(module).contains(&format!("--features {feature}")),
+                "{module}"
+            );
+        }
+    }
+}
