@@ -5,6 +5,8 @@ use crate::discovery::DiscoveryError;
 use crate::display::DisplayError;
 use crate::protocol::{CloseReason, NegotiationError, reason};
 use crate::session::RequestError;
+use crate::transport::ssh::SshServerError;
+use crate::transport::tls::TlsError;
 use crate::transport::{ConnectError, ListenError};
 use std::{fmt, io};
 
@@ -79,6 +81,15 @@ impl ExitCode {
         }
     }
 
+    /// The code of TLS that did not come about.
+    const fn of_tls(error: &TlsError) -> Self {
+        if error.is_verification() {
+            Self::SslCertificateVerifyFailure
+        } else {
+            Self::SslFailure
+        }
+    }
+
     /// The code of a server's goodbye: before the session began any is a failure.
     fn of_reason(text: &str, connected: bool) -> Self {
         match text {
@@ -145,8 +156,7 @@ impl From<ConnectError> for Failure {
         let code = match &error {
             ConnectError::Ssh { .. } => ExitCode::SshFailure,
             ConnectError::SshHostKey { .. } => ExitCode::SshKeyFailure,
-            ConnectError::Tls(error) if error.is_verification() => ExitCode::SslCertificateVerifyFailure,
-            ConnectError::Tls(_) => ExitCode::SslFailure,
+            ConnectError::Tls(error) => ExitCode::of_tls(error),
             ConnectError::Unsupported { .. } => ExitCode::Unsupported,
             _ => ExitCode::ConnectionFailed,
         };
@@ -204,6 +214,18 @@ impl From<RequestError> for Failure {
         };
         // some of the words may be the server's
         Self::new(code, super::info::line(&error.to_string()))
+    }
+}
+
+impl From<SshServerError> for Failure {
+    fn from(error: SshServerError) -> Self {
+        Self::new(ExitCode::SshKeyFailure, error.to_string())
+    }
+}
+
+impl From<TlsError> for Failure {
+    fn from(error: TlsError) -> Self {
+        Self::new(ExitCode::of_tls(&error), error.to_string())
     }
 }
 

@@ -3,13 +3,20 @@
 use super::auth::ServerAuthArgs;
 use super::encryption::EncryptionArgs;
 use super::exit::{ExitCode, Failure};
+use super::options::boolean;
 use super::systemd;
+use super::tls::{ServerTlsArgs, SslMode};
+use super::wall_clock;
 use super::web::WebArgs;
-use crate::address::{Bind, Place, TransportKind};
+use crate::address::{Bind, Options, Place, TransportKind};
+use crate::auth::Chain;
 use crate::discovery::{Environment, Places};
-use crate::session::server::Door;
+use crate::session::server::{Door, InsideTls, SshPasswords};
+use crate::transport::ssh::{SshServer, SshServerOptions};
+use crate::transport::tls::{ServerTls, TlsError};
 use crate::transport::{ListenOptions, Listener, listen};
 use crate::web::Site;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Where to listen, and who may come in.
@@ -30,6 +37,9 @@ pub struct ListenArgs {
     /// Addresses for HTTPS and WebSocket over TLS
     #[arg(long, value_name = "[HOST]:PORT[,OPTION=VALUE..]")]
     pub bind_wss: Vec<String>,
+    /// Addresses for SSH
+    #[arg(long, value_name = "[HOST]:PORT[,OPTION=VALUE..]")]
+    pub bind_ssh: Vec<String>,
     /// vsock addresses to listen on, such as auto:14500, for the host or the guests of this machine
     #[arg(long, value_name = "CID:PORT[,OPTION=VALUE..]")]
     pub bind_vsock: Vec<String>,
@@ -48,6 +58,15 @@ pub struct ListenArgs {
     /// Who may use the server.
     #[command(flatten)]
     pub auth: ServerAuthArgs,
+    /// TLS.
+    #[command(flatten)]
+    pub tls: ServerTlsArgs,
+    /// Take SSH on ports for plain connections too
+    #[arg(long, value_name = "yes|no", default_value = "yes", num_args = 0..=1, default_missing_value = "yes", value_parser = boolean)]
+    pub ssh_upgrade: bool,
+    /// Take TLS on ports for plain connections too
+    #[arg(long, value_name = "auto|yes|no", default_value = "auto", num_args = 0..=1, default_missing_value = "yes", value_parser = SslMode::new)]
+    pub ssl_upgrade: SslMode,
     /// Encryption of packets.
     #[command(flatten)]
     pub encryption: EncryptionArgs,
@@ -77,7 +96,6 @@ impl ListenArgs {
         let site = self.web.site(environment)?;
         let mut listeners = systemd::listeners(environment, &options)?;
         for bind in self.binds(environment)? {
-            refuse_unsafe(&bind)?;
             listeners.extend(listen(&bind, &options).await?);
         }
         if listeners.is_empty() {
@@ -100,6 +118,7 @@ impl ListenArgs {
             (TransportKind::Ssl, &self.bind_ssl),
             (TransportKind::Ws, &self.bind_ws),
             (TransportKind::Wss, &self.bind_wss),
+            (TransportKind::Ssh, &self.bind_ssh),
             (TransportKind::Vsock, &self.bind_vsock),
         ];
         let remote = remote.into_iter().flat_map(|(kind, values)| {
@@ -122,14 +141,104 @@ impl ListenArgs {
         environment: &Environment,
     ) -> Result<Door, Failure> {
         let (kind, options) = (listener.kind(), listener.options());
+        let auth = self.auth.chain(kind, options, environment)?;
+        let mode = self.ssl_mode(options)?;
+        let is_web = matches!(kind, TransportKind::Ws | TransportKind::Wss);
         Ok(Door {
             kind,
-            auth: self.auth.chain(kind, options, environment)?,
             encryption: self.encryption.for_connection(kind, options, environment)?,
-            site: site.cloned(),
+            tls: self.server_tls(kind, options, mode, environment)?,
+            inside_tls: match mode {
+                SslMode::Tcp => InsideTls::Xpra,
+                SslMode::Www => InsideTls::Http,
+                SslMode::Auto | SslMode::Off | SslMode::On => InsideTls::Any,
+            },
+            insists_on_tls: mode == SslMode::On,
+            ssh: self.ssh_server(kind, options, &auth, environment)?,
+            site: site.cloned().or_else(|| is_web.then(Arc::default)),
             websockets: options.flag("ws").unwrap_or(self.web.websocket_upgrade),
+            auth,
             options: options.clone(),
         })
+    }
+
+    /// What TLS is for on a socket: its own `ssl-mode` or `ssl`, else what holds for all.
+    fn ssl_mode(&self, options: &Options) -> Result<SslMode, Failure> {
+        let own = options.get("ssl-mode").or_else(|| options.get("ssl"));
+        let wrong = |why| Failure::new(ExitCode::Failure, format!("the socket option ssl: {why}"));
+        match own {
+            Some(own) => SslMode::new(own).map_err(wrong),
+            None if self.ssl_upgrade == SslMode::Off => Ok(SslMode::Off),
+            None => Ok(self.tls.mode()),
+        }
+    }
+
+    fn server_tls(
+        &self,
+        kind: TransportKind,
+        options: &Options,
+        mode: SslMode,
+        environment: &Environment,
+    ) -> Result<Option<ServerTls>, Failure> {
+        let must = matches!(kind, TransportKind::Ssl | TransportKind::Wss);
+        let may = matches!(
+            kind,
+            TransportKind::Tcp | TransportKind::Ws | TransportKind::Socket
+        ) && mode != SslMode::Off;
+        if !must && !may {
+            return Ok(None);
+        }
+        let mut tls = self.tls.options(environment).with(options)?;
+        let is_wanted = must || mode != SslMode::Auto || tls.cert.is_some();
+        if !is_wanted {
+            // one that is there is used, but none is made
+            tls.places.keep = None;
+        }
+        match ServerTls::new(&tls, wall_clock()) {
+            Ok(tls) => Ok(Some(tls)),
+            Err(TlsError::NoCertificate { .. }) if !is_wanted => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// SSH by the keys of the user's `authorized_keys` and the passwords of the socket's modules.
+    fn ssh_server(
+        &self,
+        kind: TransportKind,
+        options: &Options,
+        auth: &Arc<Chain>,
+        environment: &Environment,
+    ) -> Result<Option<Arc<SshServer>>, Failure> {
+        let must = kind == TransportKind::Ssh;
+        let may = kind == TransportKind::Tcp && options.flag("ssh").unwrap_or(self.ssh_upgrade);
+        if !must && !may {
+            return Ok(None);
+        }
+        let home = environment.home();
+        let directory = match environment.uid {
+            0 => PathBuf::from("/etc/xpra/ssh"),
+            _ => home.join(".config/xpra/ssh"),
+        };
+        let own = options
+            .all("ssh-host-key")
+            .map(|file| environment.expand(file).into());
+        let server = SshServer::new(SshServerOptions {
+            host_keys: own.collect(),
+            key_directory: directory,
+            authorized_keys: Some(home.join(".ssh/authorized_keys")),
+            username: Some(environment.username()),
+            passwords: auth.asks().then(|| SshPasswords::new(Arc::clone(auth))),
+            // where everybody may come in without SSH, or was meant to
+            allow_none: auth.names().all(|name| name == "none") && (may || !auth.is_empty()),
+        });
+        match server {
+            Ok(server) => Ok(Some(Arc::new(server))),
+            Err(error) if must => Err(error.into()),
+            Err(error) => {
+                tracing::debug!("no SSH on {kind}: {error}");
+                Ok(None)
+            }
+        }
     }
 }
 
@@ -158,18 +267,6 @@ pub(super) fn announce(listeners: &[(Listener, Arc<Door>)]) {
                  change what is said (use --bind-ssl)"
             );
         }
-    }
-}
-
-/// Options that promise safety must not be ignored.
-fn refuse_unsafe(bind: &Bind) -> Result<(), Failure> {
-    let promised = ["ssl-cert", "ssl"];
-    match promised.into_iter().find(|key| bind.options.get(key).is_some()) {
-        Some(key) => Err(Failure::new(
-            ExitCode::Unsupported,
-            format!("the socket option '{key}' is not supported yet"),
-        )),
-        None => Ok(()),
     }
 }
 

@@ -24,6 +24,7 @@ mod systemd;
 pub mod terminal;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 pub mod web;
 pub mod wire;
 
@@ -240,6 +241,15 @@ impl Subcommand {
             Self::ProxyStart(_) => Ok(proxy::start("_proxy_start")),
         }
     }
+}
+
+/// The time files are stamped with.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the age of a file is told by the wall clock"
+)]
+fn wall_clock() -> std::time::SystemTime {
+    std::time::SystemTime::now()
 }
 
 /// Resolves when the user or the system wants the process to end.

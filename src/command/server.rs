@@ -4,7 +4,9 @@ use super::auth::ClientAuthArgs;
 use super::encryption::EncryptionArgs;
 use super::exit::Failure;
 use super::mdns;
+use super::ssh::SshArgs;
 use super::terminal::Terminal;
+use super::tls::ClientTlsArgs;
 use crate::address::{Address, Target, TransportKind};
 use crate::auth::Handlers;
 use crate::discovery::{DiscoveryError, Environment, Places, resolve};
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The options of every command that talks to a server: where it may be, and how to be let in.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct ConnectArgs {
     #[command(flatten)]
     pub(super) sockets: Sockets,
@@ -24,6 +26,10 @@ pub(super) struct ConnectArgs {
     auth: ClientAuthArgs,
     #[command(flatten)]
     encryption: EncryptionArgs,
+    #[command(flatten)]
+    tls: ClientTlsArgs,
+    #[command(flatten)]
+    ssh: SshArgs,
 }
 
 impl ConnectArgs {
@@ -31,6 +37,8 @@ impl ConnectArgs {
     pub(super) async fn route(&self, named: &str, environment: &Environment) -> Result<Route, Failure> {
         let options = ConnectOptions {
             prompt: Arc::new(Terminal::new(environment)),
+            ssh: self.ssh.options(environment, self.sockets.socket_dir.as_deref()),
+            tls: self.tls.options(environment),
             ..connect_options(environment)
         };
         let address = find(named, &self.sockets.places(environment), &options, environment).await?;

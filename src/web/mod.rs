@@ -28,7 +28,7 @@ use crate::address::Secret;
 use crate::transport::LinkInfo;
 
 /// What a server shows to browsers, on all its ports.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Site {
     /// The folder of the HTML5 client; without one there are no files.
     pub root: Option<PathBuf>,

@@ -95,6 +95,8 @@ pub(super) struct ServerSession {
     headers: BTreeMap<String, String>,
     /// Why it is not let in, whatever it says.
     refusal: Option<&'static str>,
+    /// Who it is was proven before it said hello.
+    is_known: bool,
     pub(super) hub: mpsc::UnboundedSender<HubRequest>,
     hub_inbox: mpsc::UnboundedReceiver<HubMessage>,
     hub_sender: mpsc::UnboundedSender<HubMessage>,
@@ -141,6 +143,7 @@ impl ServerSession {
             link: visitor.link.info.clone(),
             headers: visitor.headers.clone(),
             refusal: visitor.refusal,
+            is_known: visitor.is_known,
             hub,
             hub_inbox,
             hub_sender,
@@ -195,6 +198,7 @@ impl ServerSession {
             Some(request @ ("version" | "connect_test" | "id")) => {
                 self.request(connection, request, &caps, now)
             }
+            request if self.is_known => self.enter(connection, request, caps, now),
             _ => self.log_in(connection, caps, now),
         }
     }
@@ -218,6 +222,20 @@ impl ServerSession {
         self.step(connection, step, now);
     }
 
+    /// It may use the session.
+    fn enter(
+        &mut self,
+        connection: &mut Connection,
+        request: Option<&str>,
+        caps: Capabilities,
+        now: Instant,
+    ) {
+        match request {
+            Some(request) => self.request(connection, request, &caps, now),
+            None => self.apply(connection, caps),
+        }
+    }
+
     fn step(&mut self, connection: &mut Connection, step: Step, now: Instant) {
         let Stage::Login(entrance) = &mut self.stage else {
             return;
@@ -234,10 +252,7 @@ impl ServerSession {
             Step::Granted(_) => {
                 let caps = std::mem::take(&mut entrance.caps);
                 self.stage = Stage::Stranger;
-                match request_of(&caps) {
-                    Some(request) => self.request(connection, request, &caps, now),
-                    None => self.apply(connection, caps),
-                }
+                self.enter(connection, request_of(&caps), caps, now);
             }
             // guessing is no fun at one guess a second
             Step::Refused(_) => self.stage = Stage::Refused(now + REFUSAL_DELAY),

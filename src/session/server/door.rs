@@ -11,10 +11,14 @@ use crate::auth::{Chain, Peer};
 use crate::codec::Value;
 use crate::packet::Capabilities;
 use crate::protocol::{ConnectionConfig, Encryption};
+use crate::transport::ssh::{self, SshServer};
+use crate::transport::tls::ServerTls;
 use crate::transport::{Link, LinkInfo, Spoken};
 use crate::web::{Outcome, Port, Site, WebSockets, serve};
+use hyper::header::{HeaderMap, HeaderValue};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,12 +35,32 @@ pub struct Door {
     pub auth: Arc<Chain>,
     /// How packets are encrypted; then nothing goes through that is not.
     pub encryption: Option<Encryption>,
+    /// TLS, where it may be or has to be spoken.
+    pub tls: Option<ServerTls>,
+    /// What is spoken inside TLS on a port for several protocols (`--ssl=tcp|www`).
+    pub inside_tls: InsideTls,
+    /// Browsers that would rather have https are sent there (`--ssl=on`).
+    pub insists_on_tls: bool,
+    /// SSH, where it may be or has to be spoken.
+    pub ssh: Option<Arc<SshServer>>,
     /// What browsers get; without it there is no HTTP.
     pub site: Option<Arc<Site>>,
     /// Whether HTTP may become a WebSocket.
     pub websockets: bool,
     /// The options of the listener's bind value: requests that are forbidden here, `readonly`.
     pub options: Options,
+}
+
+/// What may be spoken inside TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InsideTls {
+    /// Whatever may be spoken outside.
+    #[default]
+    Any,
+    /// Nothing but HTTP.
+    Http,
+    /// Nothing but xpra's protocol.
+    Xpra,
 }
 
 /// Somebody who may say hello.
@@ -47,6 +71,8 @@ pub(super) struct Visitor {
     pub(super) headers: BTreeMap<String, String>,
     /// Why it will not be let in all the same.
     pub(super) refusal: Option<&'static str>,
+    /// Who it is was proven already.
+    pub(super) is_known: bool,
 }
 
 /// What is said to those who said too little in time (`wire.md` 1.9).
@@ -65,6 +91,10 @@ impl Default for Door {
             kind: TransportKind::Socket,
             auth: Arc::default(),
             encryption: None,
+            tls: None,
+            inside_tls: InsideTls::Any,
+            insists_on_tls: false,
+            ssh: None,
             site: None,
             websockets: false,
             options: Options::new(),
@@ -84,42 +114,49 @@ impl Door {
         hub: &mpsc::UnboundedSender<HubRequest>,
     ) -> Option<Visitor> {
         let peer = link.info.peer.clone();
-        let spoken = match timeout_at(deadline.into(), Spoken::of(&mut link)).await {
+        let mut spoken = match timeout_at(deadline.into(), Spoken::of(&mut link)).await {
             Ok(Ok(spoken)) => spoken,
-            Ok(Err(error)) => {
-                tracing::debug!(%peer, %error, "ended before it began");
-                return None;
-            }
+            Ok(Err(error)) => return ended(&peer, &error),
             Err(_) => {
                 refuse(link, LOGIN_TIMEOUT).await;
                 return None;
             }
         };
-        match (spoken, &self.site) {
+        if let (Spoken::Tls, Some(tls)) = (spoken, &self.tls) {
+            match timeout_at(deadline.into(), inside(tls, link)).await {
+                Ok(Ok(inside)) => (spoken, link) = inside,
+                Ok(Err(error)) => return ended(&peer, &error),
+                Err(_) => return ended(&peer, &io::ErrorKind::TimedOut.into()),
+            }
+        }
+        let is_taken = self.takes(spoken, &link.info);
+        match spoken {
             // looked whether someone listens
-            (Spoken::Nothing, _) => None,
-            (Spoken::Http, Some(site)) if self.takes(spoken, &link.info) => {
+            Spoken::Nothing => None,
+            Spoken::Http if is_taken && let Some(site) = &self.site => {
                 let facts = WebFacts::new(Arc::clone(facts), hub.clone(), Arc::clone(&self.auth));
                 match serve(link, site, self.port(), Arc::new(facts)).await {
                     Outcome::Left => None,
                     Outcome::Upgraded(upgrade) => {
                         let (link, asked) = upgrade.into_link();
-                        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-                        let headers = asked.headers.iter();
-                        let headers = headers.map(|(name, value)| (name.to_string(), text(value.as_bytes())));
-                        Some(Visitor {
-                            link,
-                            headers: headers.collect(),
-                            refusal: None,
-                        })
+                        Some(Visitor::new(link).with(&asked.headers))
                     }
+                }
+            }
+            Spoken::Ssh if is_taken && let Some(server) = &self.ssh => {
+                match ssh::serve(link, server).await {
+                    Ok(link) => Some(Visitor {
+                        // SSH asked for what the door asks for
+                        is_known: true,
+                        ..Visitor::new(link)
+                    }),
+                    Err(error) => ended(&peer, &error),
                 }
             }
             // what is not understood is refused by the session, in words
             _ => Some(Visitor {
-                refusal: (!self.takes(spoken, &link.info)).then_some(WRONG_PROTOCOL),
-                link,
-                headers: BTreeMap::new(),
+                refusal: (!is_taken).then_some(WRONG_PROTOCOL),
+                ..Visitor::new(link)
             }),
         }
     }
@@ -132,6 +169,11 @@ impl Door {
             TransportKind::Ssl => is_tls,
             TransportKind::Ws => spoken == Spoken::Http,
             TransportKind::Wss => is_tls && spoken == Spoken::Http,
+            _ if is_tls => match self.inside_tls {
+                InsideTls::Any => true,
+                InsideTls::Http => spoken == Spoken::Http,
+                InsideTls::Xpra => spoken == Spoken::Xpra,
+            },
             _ => true,
         }
     }
@@ -141,7 +183,7 @@ impl Door {
         Port {
             hides_facts: self.encryption.is_some(),
             needs_password: !self.auth.is_empty(),
-            redirects_to_tls: false,
+            redirects_to_tls: self.insists_on_tls && self.tls.is_some(),
             websockets: if self.websockets || is_web {
                 WebSockets::Binary
             } else {
@@ -161,8 +203,17 @@ impl Door {
 
     /// What connections through here may turn into.
     pub fn upgrades(&self) -> Vec<TransportKind> {
-        let web = self.site.is_some() && self.websockets;
-        [(TransportKind::Ws, web)]
+        let (tls, web) = (self.tls.is_some(), self.site.is_some() && self.websockets);
+        let upgrades = [
+            (TransportKind::Ssl, tls && self.inside_tls != InsideTls::Http),
+            (TransportKind::Ws, web),
+            (
+                TransportKind::Wss,
+                tls && web && self.inside_tls != InsideTls::Xpra,
+            ),
+            (TransportKind::Ssh, self.ssh.is_some()),
+        ];
+        upgrades
             .into_iter()
             .filter_map(|(kind, may)| may.then_some(kind))
             .collect()
@@ -203,6 +254,44 @@ impl Door {
             })
         }
     }
+}
+
+impl Visitor {
+    const fn new(link: Link) -> Self {
+        Self {
+            link,
+            headers: BTreeMap::new(),
+            refusal: None,
+            is_known: false,
+        }
+    }
+
+    fn with(self, headers: &HeaderMap) -> Self {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), text(value)));
+        Self {
+            headers: headers.collect(),
+            ..self
+        }
+    }
+}
+
+/// What is spoken inside TLS.
+async fn inside(tls: &ServerTls, link: Link) -> io::Result<(Spoken, Link)> {
+    let mut link = tls.accept(link).await?;
+    if link.info.kind == TransportKind::Tcp {
+        link.info.kind = TransportKind::Ssl;
+    }
+    let spoken = Spoken::of(&mut link).await?;
+    Ok((spoken, link))
+}
+
+/// Nothing came of it.
+fn ended(peer: &str, error: &io::Error) -> Option<Visitor> {
+    tracing::debug!(%peer, %error, "ended before it began");
+    None
 }
 
 /// The capabilities that are text, numbers or truths, as text.

@@ -14,13 +14,15 @@ mod line;
 mod request;
 mod session;
 mod sharing;
+mod ssh;
 mod strangers;
 #[cfg(test)]
 mod tests;
 mod web;
 
-pub use door::Door;
+pub use door::{Door, InsideTls};
 pub use info::ClientFacts;
+pub use ssh::SshPasswords;
 
 use super::mailbox::Outbox;
 use super::screen::{self, ClientId, ScreenCommand, ScreenFacts, Started};
