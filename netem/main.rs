@@ -13,6 +13,7 @@
 mod activation;
 mod cli;
 mod clipboard;
+mod config;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod display;
 mod grid;

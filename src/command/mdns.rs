@@ -384,10 +384,10 @@ mod tests {
         sessions.print_settled(start + SETTLE * 2, &mut out).unwrap();
         let expected = "* user 'bob' on 'box.local'\n \
                         shadow session 'desk', uuid=abc\n \
-                        + tcp endpoint on host 192.168.1.5, port 10000, interface eth0\n   \
-                        \"tcp://bob@192.168.1.5:10000/10\"\n \
                         + ssl endpoint on host 192.168.1.5, port 10000, interface eth0\n   \
-                        \"ssl://bob@192.168.1.5:10000/10\"\n\
+                        \"ssl://bob@192.168.1.5:10000/10\"\n \
+                        + tcp endpoint on host 192.168.1.5, port 10000, interface eth0\n   \
+                        \"tcp://bob@192.168.1.5:10000/10\"\n\
                         * user 'bob' on 'box.local'\n \
                         + tcp;x endpoint on host 192.168.1.5, port 10000, interface eth0\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
