@@ -14,6 +14,7 @@ mod activation;
 mod browser;
 mod cli;
 mod clipboard;
+mod config;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod display;
 mod grid;

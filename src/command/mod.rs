@@ -6,6 +6,7 @@
 mod admin;
 mod attach;
 pub mod auth;
+mod config;
 pub mod demo;
 pub mod echo;
 mod encryption;
@@ -18,6 +19,7 @@ mod options;
 mod proxy;
 mod query;
 mod server;
+mod session_file;
 pub mod shadow;
 pub mod ssh;
 mod systemd;
@@ -28,6 +30,7 @@ pub mod tls;
 pub mod web;
 pub mod wire;
 
+pub use config::Settings;
 pub use exit::{ExitCode, Failure};
 
 use self::admin::{ControlArgs, Order, ServersArgs};
@@ -65,6 +68,8 @@ pub struct Program {
     is_session: bool,
     /// Options that were ignored.
     ignored: Vec<String>,
+    /// What is to be told about configuration and session files.
+    warnings: Vec<String>,
     debug: bool,
 }
 
@@ -135,13 +140,14 @@ enum Subcommand {
 }
 
 impl Program {
-    /// Reads a command line. `None` when it asked for help or the version, which `out` got.
+    /// Reads a command line; `settings` hold where it says nothing. `None` when it asked for help or the version, which `out` got.
     pub fn parse(
         arguments: impl IntoIterator<Item = OsString>,
+        settings: &Settings,
         out: &mut dyn Write,
     ) -> Result<Option<Self>, Failure> {
         let command = Cli::command();
-        let normalized = options::normalize(arguments, &command)?;
+        let normalized = options::normalize(arguments, settings, &command)?;
         let text = help(&command);
         let command = command.override_help(text);
         let parsed = command.try_get_matches_from(normalized.words);
@@ -156,6 +162,7 @@ impl Program {
                 subcommand: cli.subcommand,
                 is_session,
                 ignored: normalized.ignored,
+                warnings: normalized.warnings,
                 debug: cli.debug,
             })),
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -170,6 +177,9 @@ impl Program {
     /// Does what the command line says.
     pub async fn run(self, environment: &Environment, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         self.log_to_stderr();
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
+        }
         if !self.ignored.is_empty() {
             tracing::warn!("not available yet, ignored: {}", self.ignored.join(" "));
         }

@@ -15,7 +15,11 @@ use tempfile::TempDir;
 use tokio::net::UnixListener;
 
 fn parse(line: &str) -> Result<Option<Program>, Failure> {
-    Program::parse(line.split_whitespace().map(OsString::from), &mut Vec::new())
+    Program::parse(
+        line.split_whitespace().map(OsString::from),
+        &Settings::default(),
+        &mut Vec::new(),
+    )
 }
 
 #[test]
@@ -158,7 +162,9 @@ impl Handler for Server {
 /// Runs a command line; its code, or the failure's code and message, and what it printed.
 async fn run(words: &[&str]) -> (u8, String) {
     let words = ["xpra-rs"].iter().chain(words).map(OsString::from);
-    let program = Program::parse(words, &mut Vec::new()).unwrap().unwrap();
+    let program = Program::parse(words, &Settings::default(), &mut Vec::new())
+        .unwrap()
+        .unwrap();
     let mut environment = Environment::from_process();
     environment
         .variables
