@@ -10,6 +10,8 @@ mod origin;
 mod respond;
 mod scripts;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod upgrade;
 
 use std::fmt;

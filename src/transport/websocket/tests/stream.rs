@@ -278,3 +278,20 @@ async fn clients_mask_with_ever_new_keys() {
     peer.write_all(b"\x82\x81\0\0\0\0x").await.unwrap();
     assert_eq!(client.read_u8().await.unwrap_err().kind(), ErrorKind::InvalidData);
 }
+
+#[tokio::test]
+async fn refusals_in_plain_text_are_handed_to_clients() {
+    let text = b"disconnect: connection failed, no\n";
+    let (mut peer, mut client) = bare(Role::Client);
+    peer.write_all(&[b"\x82\x01x".as_slice(), text].concat())
+        .await
+        .unwrap();
+    drop(peer);
+    let mut received = Vec::new();
+    client.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received, [b"x".as_slice(), text].concat());
+    let (mut peer, mut server) = bare(XPRA);
+    peer.write_all(text).await.unwrap();
+    let error = server.read_to_end(&mut received).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+}
