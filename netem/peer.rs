@@ -56,7 +56,7 @@ impl Via {
     /// Those of a [guarded](Server::start_guarded) server.
     pub(crate) const GUARDED: [Self; 4] = [Self::Ssl, Self::Ws, Self::Wss, Self::Aes];
 
-    const fn is_guarded(self) -> bool {
+    pub(crate) const fn is_guarded(self) -> bool {
         matches!(self, Self::Ssl | Self::Ws | Self::Wss | Self::Aes)
     }
 
@@ -412,6 +412,7 @@ impl Keys {
 /// A running server and how to reach it.
 #[derive(Debug)]
 pub(crate) struct Server {
+    peer: Peer,
     process: Process,
     port: u16,
     socket: PathBuf,
@@ -442,6 +443,7 @@ impl Server {
         options.push("--bind=auto".to_owned());
         let process = Self::spawn(room, peer, mode, display, &options)?;
         let mut server = Self {
+            peer,
             process,
             port,
             socket: PathBuf::new(),
@@ -470,6 +472,7 @@ impl Server {
         let options = ["--bind=auto".to_owned(), format!("--bind-tcp=127.0.0.1:{port}")];
         let process = Self::spawn(room, peer, mode, display, &options)?;
         Ok(Self {
+            peer,
             process,
             port,
             socket: PathBuf::new(),
@@ -536,6 +539,11 @@ impl Server {
     /// Its TCP port on the loopback address.
     pub(crate) const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Which one it is.
+    pub(crate) const fn peer(&self) -> Peer {
+        self.peer
     }
 
     /// Its process id.
