@@ -112,7 +112,8 @@ impl Peer {
         }
     }
 
-    fn client_options(self, via: Via) -> Vec<&'static str> {
+    /// What its client is told beside where to go.
+    pub(crate) fn client_options(self, via: Via) -> Vec<&'static str> {
         let mut options = match self {
             Self::Ours => vec![],
             Self::Xpra3 => vec!["--opengl=no", "--tray=no"],
@@ -285,7 +286,18 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `peer` on `display`, on a TCP port and the default unix socket, and waits until it is ready.
     pub(crate) fn start(room: &Room, peer: Peer, mode: Mode, display: &Display) -> Result<Self> {
-        let mut server = Self::launch(room, peer, mode, display)?;
+        Self::start_with(room, peer, mode, display, &[])
+    }
+
+    /// As [`Server::start`], with more options.
+    pub(crate) fn start_with(
+        room: &Room,
+        peer: Peer,
+        mode: Mode,
+        display: &Display,
+        options: &[&str],
+    ) -> Result<Self> {
+        let mut server = Self::launch_with(room, peer, mode, display, options)?;
         server.process.wait_for_log(READY, READY_LIMIT)?;
         server.socket = server.find_socket(room, display)?;
         Ok(server)
@@ -293,6 +305,10 @@ impl Server {
 
     /// As [`Server::start`], without waiting: the unix socket is not known yet.
     pub(crate) fn launch(room: &Room, peer: Peer, mode: Mode, display: &Display) -> Result<Self> {
+        Self::launch_with(room, peer, mode, display, &[])
+    }
+
+    fn launch_with(room: &Room, peer: Peer, mode: Mode, display: &Display, options: &[&str]) -> Result<Self> {
         let port = free_port()?;
         let mut command = room.command(peer, Some(display))?;
         match mode {
@@ -303,7 +319,8 @@ impl Server {
             .args(["--daemon=no", "--bind=auto"])
             .arg(format!("--bind-tcp=127.0.0.1:{port}"))
             .args(peer.server_options())
-            .args(peer.quiet(room));
+            .args(peer.quiet(room))
+            .args(options);
         let log = room
             .logs()
             .join(format!("server-{peer:?}-{}.log", display.number()));
@@ -360,15 +377,28 @@ pub(crate) fn attach(
     via: Via,
     display: &Display,
 ) -> Result<Process> {
+    attach_to(
+        room,
+        peer,
+        &server.url(peer, via),
+        &peer.client_options(via),
+        display,
+    )
+}
+
+/// Starts `peer`'s client for the server at `url`.
+pub(crate) fn attach_to(
+    room: &Room,
+    peer: Peer,
+    url: &str,
+    options: &[&str],
+    display: &Display,
+) -> Result<Process> {
     let mut command = room.command(peer, Some(display))?;
-    command
-        .arg("attach")
-        .arg(server.url(peer, via))
-        .args(peer.client_options(via))
-        .args(peer.quiet(room));
+    command.args(["attach", url]).args(options).args(peer.quiet(room));
     let log = room
         .logs()
-        .join(format!("client-{peer:?}-{via:?}-{}.log", display.number()));
+        .join(format!("client-{peer:?}-{}.log", display.number()));
     Process::start(&format!("{peer:?} client"), command, &log)
 }
 

@@ -15,6 +15,7 @@ mod server;
 pub mod shadow;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 pub mod wire;
 
 pub use exit::{ExitCode, Failure};

@@ -65,7 +65,7 @@ impl Places {
     /// The authority of these places (`ca-cert.pem`), if there is one.
     pub(super) fn authority(&self) -> Option<PathBuf> {
         let mut files = self.search.iter().map(|place| place.join("ca-cert.pem"));
-        files.find(|file| File::open(file).is_ok())
+        files.find(|file| is_safe(file))
     }
 }
 
@@ -78,9 +78,9 @@ fn find(place: &Path) -> Option<Files> {
         .map(|(cert, key)| Files { cert, key })
 }
 
-/// True if a key can be read, and nobody but root and us has put it there.
-fn is_safe(key: &Path) -> bool {
-    let owner = File::open(key)
+/// True if a file can be read, and nobody but root and us has put it there.
+fn is_safe(file: &Path) -> bool {
+    let owner = File::open(file)
         .and_then(|file| file.metadata())
         .map(|facts| facts.uid());
     owner.is_ok_and(|owner| owner == 0 || owner == rustix::process::geteuid().as_raw())
