@@ -38,6 +38,23 @@ pub(super) struct Files {
     pub(super) key: PathBuf,
 }
 
+impl Files {
+    /// Those that options name.
+    pub(super) fn named(cert: Option<&PathBuf>, key: Option<&PathBuf>) -> Result<Option<Self>, TlsError> {
+        match (cert, key) {
+            (Some(cert), key) => Ok(Some(Self {
+                cert: cert.clone(),
+                key: key.unwrap_or(cert).clone(),
+            })),
+            (None, None) => Ok(None),
+            (None, Some(key)) => {
+                let reason = "a key alone is nothing: name its certificate with --ssl-cert";
+                Err(TlsError::option("key", &key.to_string_lossy(), reason))
+            }
+        }
+    }
+}
+
 impl Places {
     /// The first certificate there is with a key that may be read, or else a new one.
     pub(super) fn find_or_make(&self, now: SystemTime) -> Result<Files, TlsError> {
