@@ -39,14 +39,8 @@ impl ClientTls {
     pub fn new(options: &ClientTlsOptions) -> Result<Self, TlsError> {
         let terms = options.policy.terms()?;
         let trust = Trust::named(&options.ca_certs, options.ca_data.as_deref(), &options.places)?;
-        let own = match &options.cert {
-            Some(cert) => {
-                let files = Files {
-                    cert: cert.clone(),
-                    key: options.key.clone().unwrap_or_else(|| cert.clone()),
-                };
-                Some(own_key(&files, options.key_password.as_ref(), &terms.provider)?)
-            }
+        let own = match Files::named(options.cert.as_ref(), options.key.as_ref())? {
+            Some(files) => Some(own_key(&files, options.key_password.as_ref(), &terms.provider)?),
             None => None,
         };
         Ok(Self {
@@ -66,7 +60,7 @@ impl ClientTls {
     /// [remembered](Self::remember) the handshake done again on a new link.
     pub async fn connect(&self, link: Link, host: &str, port: u16) -> Result<Link, TlsError> {
         let Link { stream, mut info } = link;
-        let label = format!("{host}:{port}");
+        let label = label(host, port);
         let config = self.config(host, port, &label, info.kind)?;
         let name = self.options.server_hostname.as_deref().unwrap_or(host);
         let name = server_name(name).ok_or_else(|| {
@@ -103,6 +97,7 @@ impl ClientTls {
 
     /// Decides about a certificate nobody vouches for as the options say, by asking the user if need be.
     async fn approve(mut self, untrusted: Box<Untrusted>, prompt: Arc<dyn Prompt>) -> Result<Self, TlsError> {
+        let host = untrusted.host.clone();
         let decide = move || {
             let is_trusted = match self.options.host_check {
                 HostCheck::Ask => prompt.confirm(&untrusted.question()).unwrap_or(false),
@@ -117,7 +112,7 @@ impl ClientTls {
         };
         spawn_blocking(decide)
             .await
-            .map_err(|error| TlsError::handshake("?", error))?
+            .map_err(|error| TlsError::handshake(&host, error))?
     }
 
     pub(super) fn config(
@@ -188,15 +183,17 @@ pub(in crate::transport) async fn secure<F>(
 where
     F: Future<Output = Result<Link, ConnectError>>,
 {
-    let label = || format!("{host}:{port}");
     let client = spawn_blocking(move || ClientTls::new(&tls))
         .await
-        .map_err(|error| TlsError::handshake(&label(), error))??;
+        .map_err(|error| TlsError::handshake(&label(host, port), error))??;
     let attempt = async |client: &ClientTls| {
         let handshake = client.connect(open().await?, host, port);
         match timeout(options.attempt_timeout, handshake).await {
             Ok(result) => Ok(result?),
-            Err(_) => Err(ConnectError::from(TlsError::handshake(&label(), "no answer"))),
+            Err(_) => Err(ConnectError::from(TlsError::handshake(
+                &label(host, port),
+                "no answer",
+            ))),
         }
     };
     match attempt(&client).await {
@@ -205,6 +202,14 @@ where
             attempt(&client).await
         }
         result => result,
+    }
+}
+
+/// A host and a port as people write them.
+fn label(host: &str, port: u16) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
     }
 }
 

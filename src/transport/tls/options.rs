@@ -159,6 +159,10 @@ impl ServerTlsOptions {
     /// These, with what the `ssl-*` options of a socket override (`endpoints.md` a.2).
     pub fn with(&self, options: &Options) -> Result<Self, TlsError> {
         let mut these = self.clone();
+        if options.get("ssl-cert").is_some() {
+            // it comes with its own key
+            these.key = None;
+        }
         for (name, value) in tls_options(options) {
             these.set(name, value)?;
         }
@@ -186,6 +190,10 @@ impl ClientTlsOptions {
     /// These, with what the `ssl-*` options and `strict-host-check` of an address override.
     pub fn with(&self, options: &Options) -> Result<Self, TlsError> {
         let mut these = self.clone();
+        if options.get("ssl-cert").is_some() {
+            // it comes with its own key
+            these.key = None;
+        }
         for (name, value) in tls_options(options) {
             these.set(name, value)?;
         }

@@ -38,6 +38,23 @@ pub(super) struct Files {
     pub(super) key: PathBuf,
 }
 
+impl Files {
+    /// Those that options name.
+    pub(super) fn named(cert: Option<&PathBuf>, key: Option<&PathBuf>) -> Result<Option<Self>, TlsError> {
+        match (cert, key) {
+            (Some(cert), key) => Ok(Some(Self {
+                cert: cert.clone(),
+                key: key.unwrap_or(cert).clone(),
+            })),
+            (None, None) => Ok(None),
+            (None, Some(key)) => {
+                let reason = "a key alone is nothing: name its certificate with --ssl-cert";
+                Err(TlsError::option("key", &key.to_string_lossy(), reason))
+            }
+        }
+    }
+}
+
 impl Places {
     /// The first certificate there is with a key that may be read, or else a new one.
     pub(super) fn find_or_make(&self, now: SystemTime) -> Result<Files, TlsError> {
@@ -65,7 +82,7 @@ impl Places {
     /// The authority of these places (`ca-cert.pem`), if there is one.
     pub(super) fn authority(&self) -> Option<PathBuf> {
         let mut files = self.search.iter().map(|place| place.join("ca-cert.pem"));
-        files.find(|file| File::open(file).is_ok())
+        files.find(|file| is_safe(file))
     }
 }
 
@@ -78,9 +95,9 @@ fn find(place: &Path) -> Option<Files> {
         .map(|(cert, key)| Files { cert, key })
 }
 
-/// True if a key can be read, and nobody but root and us has put it there.
-fn is_safe(key: &Path) -> bool {
-    let owner = File::open(key)
+/// True if a file can be read, and nobody but root and us has put it there.
+fn is_safe(file: &Path) -> bool {
+    let owner = File::open(file)
         .and_then(|file| file.metadata())
         .map(|facts| facts.uid());
     owner.is_ok_and(|owner| owner == 0 || owner == rustix::process::geteuid().as_raw())

@@ -1,7 +1,7 @@
 //! The server's side of TLS.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -45,11 +45,8 @@ struct Loaded {
 impl ServerTls {
     /// Reads the certificate and the key, or makes them at `now` when there are none (blocks for files).
     pub fn new(options: &ServerTlsOptions, now: SystemTime) -> Result<Self, TlsError> {
-        let files = match &options.cert {
-            Some(cert) => Files {
-                cert: cert.clone(),
-                key: options.key.clone().unwrap_or_else(|| cert.clone()),
-            },
+        let files = match Files::named(options.cert.as_ref(), options.key.as_ref())? {
+            Some(files) => files,
             None => options.places.find_or_make(now)?,
         };
         let loaded = RwLock::new(Arc::new(Loaded::new(options, &files)?));
@@ -78,7 +75,7 @@ impl ServerTls {
     }
 
     /// The file that holds the certificate.
-    pub fn file(&self) -> &PathBuf {
+    pub fn file(&self) -> &Path {
         &self.0.files.cert
     }
 

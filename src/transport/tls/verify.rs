@@ -5,7 +5,9 @@
 //! up for one that is out of date or may not be used by a server, and the handshake always has to show that the peer
 //! has its key.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -28,8 +30,9 @@ use super::places::Places;
 /// Who vouches for certificates.
 #[derive(Clone, Debug)]
 pub(super) struct Trust {
+    /// Authorities: they vouch for others.
     roots: Arc<RootCertStore>,
-    /// Those the user named: each of them vouches for itself too, which webpki does not let it.
+    /// Those the user named, authorities or not: each vouches for itself, which webpki does not let it.
     named: Vec<CertificateDer<'static>>,
 }
 
@@ -54,8 +57,10 @@ impl Trust {
             let wrong = |reason| TlsError::option("ca-data", "..", reason);
             named.extend(files::data(data).map_err(wrong)?);
         }
+        let is_authority =
+            |der: &&CertificateDer<'_>| Certificate::read(der).is_ok_and(|read| read.is_authority);
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(named.iter().cloned());
+        roots.add_parsable_certificates(named.iter().filter(is_authority).cloned());
         Ok(Self {
             roots: Arc::new(roots),
             named,
@@ -92,13 +97,12 @@ pub(super) struct HostVerifier {
     /// The certificate this host was trusted with.
     pub(super) known: Option<Known>,
     /// Where to keep it if it is trusted now.
-    pub(super) file: Option<std::path::PathBuf>,
+    pub(super) file: Option<PathBuf>,
     pub(super) provider: Arc<CryptoProvider>,
 }
 
 impl HostVerifier {
-    /// What an authority, or the user who named it, says about it: `Err(None)` for what the user may overrule, with
-    /// the reason in words.
+    /// What those say about it who vouch for certificates.
     fn vouched(
         &self,
         der: &CertificateDer<'_>,
@@ -214,7 +218,7 @@ fn unknown_issuer(error: &Error, certificate: &Certificate) -> Option<String> {
 }
 
 fn valid_now(certificate: &Certificate, now: UnixTime) -> Result<(), String> {
-    let now = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(now.as_secs());
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
     if now > certificate.not_after {
         Err(EXPIRED.to_owned())
     } else if now < certificate.not_before {
@@ -285,39 +289,45 @@ pub(super) fn client_verifier(
         VerifyMode::None => return Ok(None),
         // nobody could vouch for one
         VerifyMode::Optional if trust.is_empty() => return Ok(None),
+        VerifyMode::Required if trust.is_empty() => {
+            let reason = "nobody is known who could vouch for a client: name some with --ssl-ca-certs";
+            return Err(TlsError::option("client-verify-mode", "required", reason));
+        }
         VerifyMode::Optional | VerifyMode::Required => {}
     }
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&trust.roots), Arc::clone(provider))
-        // a list of all public authorities in each handshake helps nobody
-        .clear_root_hint_subjects();
-    let builder = match mode {
-        VerifyMode::Required => builder,
-        VerifyMode::None | VerifyMode::Optional => builder.allow_unauthenticated(),
+    let by_authority = match trust.roots.is_empty() {
+        true => None,
+        false => Some(
+            WebPkiClientVerifier::builder_with_provider(Arc::clone(&trust.roots), Arc::clone(provider))
+                .build()
+                .map_err(|error| TlsError::option("ca-certs", "..", error))?,
+        ),
     };
-    let by_authority = builder.build().map_err(|error| {
-        TlsError::option(
-            "client-verify-mode",
-            "required",
-            format!("{error}: name some with --ssl-ca-certs"),
-        )
-    })?;
-    Ok(Some(Arc::new(PeerVerifier { by_authority, trust })))
+    Ok(Some(Arc::new(PeerVerifier {
+        is_mandatory: mode == VerifyMode::Required,
+        by_authority,
+        trust,
+        provider: Arc::clone(provider),
+    })))
 }
 
 /// Lets in clients that an authority vouches for, and those whose own certificate was named.
 #[derive(Debug)]
 struct PeerVerifier {
-    by_authority: Arc<dyn ClientCertVerifier>,
+    is_mandatory: bool,
+    by_authority: Option<Arc<dyn ClientCertVerifier>>,
     trust: Trust,
+    provider: Arc<CryptoProvider>,
 }
 
 impl ClientCertVerifier for PeerVerifier {
     fn client_auth_mandatory(&self) -> bool {
-        self.by_authority.client_auth_mandatory()
+        self.is_mandatory
     }
 
+    /// None: a list of all public authorities in each handshake helps nobody.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.by_authority.root_hint_subjects()
+        &[]
     }
 
     fn verify_client_cert(
@@ -326,14 +336,15 @@ impl ClientCertVerifier for PeerVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if !self.trust.names(end_entity) {
-            return self
-                .by_authority
-                .verify_client_cert(end_entity, intermediates, now);
+        if self.trust.names(end_entity) {
+            let certificate = Certificate::read(end_entity).map_err(|_| CertificateError::BadEncoding)?;
+            valid_now(&certificate, now).map_err(|_| CertificateError::Expired)?;
+            return Ok(ClientCertVerified::assertion());
         }
-        let certificate = Certificate::read(end_entity).map_err(|_| CertificateError::BadEncoding)?;
-        valid_now(&certificate, now).map_err(|_| CertificateError::Expired)?;
-        Ok(ClientCertVerified::assertion())
+        match &self.by_authority {
+            Some(authorities) => authorities.verify_client_cert(end_entity, intermediates, now),
+            None => Err(CertificateError::UnknownIssuer.into()),
+        }
     }
 
     fn verify_tls12_signature(
@@ -342,8 +353,12 @@ impl ClientCertVerifier for PeerVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.by_authority
-            .verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -352,11 +367,17 @@ impl ClientCertVerifier for PeerVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.by_authority
-            .verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.by_authority.supported_verify_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

@@ -29,7 +29,12 @@ fn together_apart_and_wrong() {
         ..server_options(path(cert))
     };
     load(&with("cert.pem", Some("key.pem"))).unwrap();
+    let keyed = ServerTlsOptions {
+        cert: None,
+        ..with("cert.pem", Some("key.pem"))
+    };
     for (options, expected) in [
+        (keyed, "--ssl-cert"),
         (with("cert.pem", None), "--ssl-key"),
         (with("cert.pem", Some("other.pem")), "is not that of"),
         (with("empty.pem", None), "no certificate"),

@@ -120,7 +120,12 @@ fn sockets_and_addresses_override() {
     let bind = "0.0.0.0:14500,ssl-cert=/c,ssl-client-verify-mode=required,ssl-ca-certs=/a,ssl-protocol=TLSv1_3,\
                 ssl-mode=www,ssl-server-verify-mode=none,auth=file";
     let bind = Bind::parse(TransportKind::Ssl, bind, DEFAULT_MIN_PORT).unwrap();
-    let options = ServerTlsOptions::default().with(&bind.options).unwrap();
+    let with_key = ServerTlsOptions {
+        key: Some("/k".into()),
+        ..ServerTlsOptions::default()
+    };
+    let options = with_key.with(&bind.options).unwrap();
+    assert_eq!(options.key, None);
     assert_eq!(options.cert, Some(PathBuf::from("/c")));
     assert_eq!(options.client_verify_mode, VerifyMode::Required);
     assert_eq!(options.ca_certs, CaCerts::Path("/a".into()));

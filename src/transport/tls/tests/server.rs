@@ -146,8 +146,17 @@ async fn clients_show_certificates() {
     assert!(facts.unwrap_err().to_string().contains("no certificate"));
     assert!(learned.contains("wants a certificate"), "{learned}");
     // one that is named itself needs nobody else
-    options.ca_data = Some(named);
+    options.ca_data = Some(named.clone());
     assert!(outcome(&options, Some(&unknown)).await.0.is_ok());
+    assert!(outcome(&options, Some(&known)).await.0.is_ok());
+    // and vouches for nobody else
+    let alone = directory.path().join("alone.pem");
+    fs::write(&alone, named).unwrap();
+    options.ca_data = None;
+    options.ca_certs = CaCerts::Path(alone);
+    assert!(outcome(&options, Some(&unknown)).await.0.is_ok());
+    assert!(outcome(&options, Some(&known)).await.0.is_err());
+    assert!(outcome(&options, None).await.0.is_err());
 }
 
 /// Counts the writes that reach it, and keeps the bytes.

@@ -299,6 +299,12 @@ async fn a_certificate_that_was_named_vouches_for_itself() {
         "it is self-signed"
     );
 
+    // but for nobody else
+    let (leaf, key) = (super::params(&["leaf"]), KeyPair::generate().unwrap());
+    let leaf_pem = leaf.self_signed(&key).unwrap().pem();
+    let pair = signed(&super::params(&["localhost"]), &Issuer::from_params(&leaf, key));
+    assert!(reason(verdict(&pair, &naming(&leaf_pem)).await).contains("nobody known"));
+
     let pair = self_signed(&super::params(&["elsewhere"]));
     assert_eq!(
         reason(verdict(&pair, &naming(&pair.cert)).await),
