@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test target: a panic is a failed test")]
 
 mod auth;
+mod cipher;
 mod codec;
 mod delivery;
 mod packet;
