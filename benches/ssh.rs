@@ -22,7 +22,6 @@ use russh::{Channel, ChannelId, Preferred, cipher};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Runtime;
 use xpra::address::{Bind, TransportKind};
 use xpra::transport::ssh::{Backend, SshOptions, SshServer, SshServerOptions, serve};
 use xpra::transport::{ConnectOptions, Link, ListenOptions, connect, listen};
@@ -34,16 +33,27 @@ const BLOCK: usize = 256 << 10;
 const ENDLESS: &str = "cat /dev/zero";
 
 fn bulk(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let place = tempfile::tempdir().unwrap();
     let mut group = criterion.benchmark_group("ssh/bulk");
     group.throughput(Throughput::Bytes(SIZE as u64));
-    group.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(8));
+    group
+        .sample_size(20)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(8));
     let (client, server) = runtime.block_on(ours(&place));
     let (mut client, mut server) = (client.stream, server.stream);
-    group.bench_function("xpra-rs", |bencher| bencher.iter(|| runtime.block_on(send(&mut server, &mut client))));
+    group.bench_function("xpra-rs", |bencher| {
+        bencher.iter(|| runtime.block_on(send(&mut server, &mut client)))
+    });
     let (mut client, mut server) = runtime.block_on(bare());
-    group.bench_function("russh", |bencher| bencher.iter(|| runtime.block_on(send(&mut server, &mut client))));
+    group.bench_function("russh", |bencher| {
+        bencher.iter(|| runtime.block_on(send(&mut server, &mut client)))
+    });
     if let Some(sshd) = Sshd::start(&place) {
         let mut link = runtime.block_on(through_sshd(&place, &sshd));
         group.bench_function("xpra-rs from sshd", |bencher| {
@@ -56,7 +66,9 @@ fn bulk(criterion: &mut Criterion) {
         };
         let mut output = child.stdout.take().unwrap();
         runtime.block_on(receive(&mut output, 1));
-        group.bench_function("openssh", |bencher| bencher.iter(|| runtime.block_on(receive(&mut output, SIZE))));
+        group.bench_function("openssh", |bencher| {
+            bencher.iter(|| runtime.block_on(receive(&mut output, SIZE)))
+        });
     }
     group.finish();
     drop((client, server));
@@ -94,18 +106,28 @@ async fn ours(place: &TempDir) -> (Link, Link) {
     let server = Arc::new(SshServer::new(options).unwrap());
     let bind = Bind::parse(TransportKind::Ssh, "127.0.0.1:0", 0).unwrap();
     let listener = listen(&bind, &ListenOptions::default()).await.unwrap().remove(0);
-    let url = format!("ssh://me@127.0.0.1:{}/?strict-host-check=no", listener.address().unwrap().port());
+    let url = format!(
+        "ssh://me@127.0.0.1:{}/?strict-host-check=no",
+        listener.address().unwrap().port()
+    );
     let options = ConnectOptions {
-        ssh: SshOptions { backend: Backend::Builtin, ..SshOptions::default() },
+        ssh: SshOptions {
+            backend: Backend::Builtin,
+            ..SshOptions::default()
+        },
         ..ConnectOptions::default()
     };
     let address = url.parse().unwrap();
-    let serving = tokio::spawn(async move { serve(listener.accept().await.unwrap(), &server).await.unwrap() });
+    let serving =
+        tokio::spawn(async move { serve(listener.accept().await.unwrap(), &server).await.unwrap() });
     (connect(&address, &options).await.unwrap(), serving.await.unwrap())
 }
 
 fn preferred() -> Preferred {
-    Preferred { cipher: (&[cipher::AES_256_GCM]).into(), ..Preferred::DEFAULT }
+    Preferred {
+        cipher: (&[cipher::AES_256_GCM]).into(),
+        ..Preferred::DEFAULT
+    }
 }
 
 struct Trusting;
@@ -113,7 +135,10 @@ struct Trusting;
 impl russh::client::Handler for Trusting {
     type Error = russh::Error;
 
-    async fn check_server_key(&mut self, _: &russh::keys::PublicKeyOrCertificate) -> Result<bool, russh::Error> {
+    async fn check_server_key(
+        &mut self,
+        _: &russh::keys::PublicKeyOrCertificate,
+    ) -> Result<bool, russh::Error> {
         Ok(true)
     }
 }
@@ -138,7 +163,12 @@ impl russh::server::Handler for Serving {
         Ok(())
     }
 
-    async fn exec_request(&mut self, channel: ChannelId, _: &[u8], session: &mut Session) -> Result<(), russh::Error> {
+    async fn exec_request(
+        &mut self,
+        channel: ChannelId,
+        _: &[u8],
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
         session.channel_success(channel)
     }
 }
@@ -148,8 +178,11 @@ async fn bare() -> (impl AsyncRead + Unpin, impl AsyncWrite + Unpin) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (opened, mut channels) = tokio::sync::mpsc::channel(1);
-    let serving = tokio::spawn(async move {
-        let key = russh::keys::PrivateKey::random(&mut russh::keys::key::safe_rng(), russh::keys::Algorithm::Ed25519);
+    tokio::spawn(async move {
+        let key = russh::keys::PrivateKey::random(
+            &mut russh::keys::key::safe_rng(),
+            russh::keys::Algorithm::Ed25519,
+        );
         let config = russh::server::Config {
             keys: vec![key.unwrap()],
             window_size: 4 << 20,
@@ -158,18 +191,29 @@ async fn bare() -> (impl AsyncRead + Unpin, impl AsyncWrite + Unpin) {
         };
         let (stream, _) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
-        russh::server::run_stream(Arc::new(config), stream, Serving(opened)).await.unwrap()
+        let session = russh::server::run_stream(Arc::new(config), stream, Serving(opened))
+            .await
+            .unwrap();
+        let _ended = session.await;
     });
-    let config = russh::client::Config { window_size: 4 << 20, preferred: preferred(), ..russh::client::Config::default() };
+    let config = russh::client::Config {
+        window_size: 4 << 20,
+        preferred: preferred(),
+        ..russh::client::Config::default()
+    };
     let stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
-    let mut session = russh::client::connect_stream(Arc::new(config), stream, Trusting).await.unwrap();
+    let mut session = russh::client::connect_stream(Arc::new(config), stream, Trusting)
+        .await
+        .unwrap();
     assert!(session.authenticate_none("me").await.unwrap().success());
     let channel = session.channel_open_session().await.unwrap();
-    tokio::spawn(serving);
     // neither end is ever dropped: the process ends first
     std::mem::forget(session);
-    (channel.into_stream(), channels.recv().await.unwrap().into_stream())
+    (
+        channel.into_stream(),
+        channels.recv().await.unwrap().into_stream(),
+    )
 }
 
 /// OpenSSH's server.
@@ -186,7 +230,10 @@ impl Sshd {
         }
         let at = place.path();
         for key in ["id", "host"] {
-            let keygen = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(at.join(key)).status();
+            let keygen = Command::new("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+                .arg(at.join(key))
+                .status();
             assert!(keygen.unwrap().success());
         }
         fs::copy(at.join("id.pub"), at.join("authorized_keys")).unwrap();
@@ -194,14 +241,23 @@ impl Sshd {
         fs::write(at.join("zeroes"), format!("#!/bin/sh\nexec {ENDLESS}\n")).unwrap();
         fs::set_permissions(at.join("zeroes"), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir_all("/run/sshd").ok();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let text = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {at}/host\nAuthorizedKeysFile {at}/authorized_keys\n\
              StrictModes no\nUsePAM no\nPidFile none\nCiphers aes256-gcm@openssh.com\n",
             at = at.display()
         );
         fs::write(at.join("config"), text).unwrap();
-        let process = Command::new("/usr/sbin/sshd").arg("-Df").arg(at.join("config")).stderr(Stdio::null()).spawn().unwrap();
+        let process = Command::new("/usr/sbin/sshd")
+            .arg("-Df")
+            .arg(at.join("config"))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let is_up = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
         while !is_up() {
             std::thread::yield_now();
@@ -213,7 +269,15 @@ impl Sshd {
     fn pipe(&self, place: &TempDir) -> tokio::process::Child {
         let at = place.path();
         tokio::process::Command::new("ssh")
-            .args(["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-q"])
+            .args([
+                "-F",
+                "none",
+                "-o",
+                "StrictHostKeyChecking=no",
+                "-o",
+                "UserKnownHostsFile=/dev/null",
+                "-q",
+            ])
             .args(["-c", "aes256-gcm@openssh.com", "-p", &self.port.to_string(), "-i"])
             .arg(at.join("id"))
             .args(["127.0.0.1", ENDLESS])
