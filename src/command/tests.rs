@@ -26,7 +26,10 @@ fn the_definition_is_sound() {
 #[test]
 fn each_subcommand_is_in_one_group() {
     let command = Cli::command();
-    for subcommand in command.get_subcommands() {
+    for subcommand in command
+        .get_subcommands()
+        .filter(|subcommand| !subcommand.is_hide_set())
+    {
         let name = subcommand.get_name();
         let groups = GROUPS.iter().filter(|(_, names)| names.contains(&name));
         assert_eq!(groups.count(), 1, "{name}");
@@ -252,4 +255,21 @@ async fn a_session_is_found_by_its_display_and_its_name() {
         run(&["version", ":8", &places]).await.0,
         ExitCode::ServerNotFound.number()
     );
+}
+
+#[test]
+fn the_other_end_of_ssh_is_understood_and_not_shown() {
+    for line in [
+        "x _proxy",
+        "x _proxy :7",
+        "x _proxy 7 --socket-dir=/s --env=SSH_AGENT_UUID=u",
+        "x _proxy socket:///s",
+        "x initenv",
+        "x _proxy_start :7 --start=xterm",
+        "x _proxy_start_desktop",
+        "x _proxy_shadow_start :0 --readonly=yes",
+    ] {
+        assert!(parse(line).is_ok(), "{line}");
+    }
+    assert!(!help(&Cli::command()).contains("_proxy"));
 }
