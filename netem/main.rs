@@ -28,6 +28,7 @@ mod picture;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod process;
 mod readme;
+mod ssh;
 mod vsock;
 
 use std::path::Path;

@@ -82,7 +82,7 @@ pub(super) fn normalize(
             _ => positionals.push(word),
         }
         // what follows a control command is the command's
-        if is_verbatim(&positionals) {
+        if verbatim(&positionals).is_some() {
             positionals.extend(words);
             break;
         }
@@ -100,7 +100,7 @@ pub(super) fn normalize(
         .iter()
         .position(|word| word == "--")
         .unwrap_or(positionals.len());
-    let verbatim = positionals.split_off(if is_verbatim(&positionals) { 2 } else { end });
+    let verbatim = positionals.split_off(verbatim(&positionals).unwrap_or(end));
     normalized.words = [name]
         .into_iter()
         .chain(before)
@@ -144,9 +144,14 @@ fn with_files(
     Ok(defaults.options.into_iter().chain(options).collect())
 }
 
-/// `control SESSION COMMAND ...`: the words of the command are not looked into.
-fn is_verbatim(positionals: &[OsString]) -> bool {
-    positionals.len() > 2 && positionals.first().is_some_and(|word| word == "control")
+/// Where words begin that are not looked into: `control SESSION COMMAND ...`, and what an SSH client wants started.
+fn verbatim(positionals: &[OsString]) -> Option<usize> {
+    let first = positionals.first()?.to_str()?;
+    if first == "control" {
+        (positionals.len() > 2).then_some(2)
+    } else {
+        (first == "initenv" || first.starts_with("_proxy_")).then_some(1)
+    }
 }
 
 /// The options of the program itself, and those of the subcommand. Those of other subcommands are dropped, as xpra

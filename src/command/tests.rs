@@ -263,3 +263,20 @@ async fn a_session_is_found_by_its_display_and_its_name() {
         ExitCode::ServerNotFound.number()
     );
 }
+
+#[test]
+fn the_other_end_of_ssh_is_understood_and_not_shown() {
+    for line in [
+        "x _proxy",
+        "x _proxy :7",
+        "x _proxy 7 --socket-dir=/s --env=SSH_AGENT_UUID=u",
+        "x _proxy socket:///s",
+        "x initenv",
+        "x _proxy_start :7 --start=xterm",
+        "x _proxy_start_desktop",
+        "x _proxy_shadow_start :0 --readonly=yes",
+    ] {
+        assert!(parse(line).is_ok(), "{line}");
+    }
+    assert!(!help(&Cli::command()).contains("_proxy"));
+}

@@ -8,21 +8,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use russh::client::{Config, DisconnectReason, Handle, Msg, Session, connect_stream};
-use russh::keys::{Algorithm, HashAlg, PublicKey};
+use russh::keys::Algorithm;
 use russh::{ChannelId, ChannelWriteHalf, Disconnect, SshId};
 use tokio::time::{sleep, timeout};
 
-use super::channel::{ChannelStream, KillOnDrop, Owner, Receiver, Shared, WINDOW};
+use super::channel::{ChannelStream, Owner};
 use super::config::{self, HostConfig, Strict};
 use super::destination::{self, Destination, Hop};
-use super::known_hosts::{KnownHost, Verdict};
+use super::identity::Identity;
+use super::known_hosts::KnownHost;
 use super::login::{Credentials, login};
 use super::preamble::Preamble;
 use super::program::printable;
+use super::shared::{KillOnDrop, Receiver, Shared, WINDOW};
 use super::wire::Wire;
 use super::{algorithms, remote};
 use crate::transport::{
-    BoxedStream, ConnectError, ConnectOptions, Link, LinkInfo, Prompt, TransportKind, retry, tcp,
+    BoxedStream, ConnectError, ConnectOptions, Link, LinkInfo, TransportKind, retry, tcp,
 };
 
 /// How long the two ends may take to agree on keys.
@@ -421,79 +423,6 @@ impl russh::client::Handler for Client {
                 tracing::debug!("ssh: the connection ended: {error:?}");
                 Err(error)
             }
-        }
-    }
-}
-
-/// Whether a server is the one it should be.
-struct Identity {
-    known: KnownHost,
-    /// Where keys are added.
-    file: Option<PathBuf>,
-    strict: Strict,
-    name: String,
-    prompt: Arc<dyn Prompt>,
-    /// Somebody is being asked, which takes its time.
-    asking: Arc<AtomicBool>,
-}
-
-impl Identity {
-    /// Why the server is not to be trusted, if it is not.
-    async fn check(&self, key: &PublicKey) -> Result<(), String> {
-        let print = key.fingerprint(HashAlg::Sha256);
-        let name = &self.name;
-        match self.known.verdict(key) {
-            Verdict::Known => return Ok(()),
-            Verdict::Changed(file, line) => {
-                return Err(format!(
-                    "the key of '{name}' has changed, its fingerprint is now {print}: somebody may be listening in. If \
-                     it really has a new key, remove line {line} of '{}'",
-                    file.display()
-                ));
-            }
-            Verdict::Revoked(file, line) => {
-                let file = file.display();
-                return Err(format!(
-                    "the key of '{name}', {print}, is revoked by line {line} of '{file}'"
-                ));
-            }
-            Verdict::Unknown => {}
-        }
-        let hint = format!("the host '{name}' is not known, its key's fingerprint is {print}");
-        let is_trusted = match self.strict {
-            Strict::AcceptNew => Some(true),
-            Strict::Yes => None,
-            Strict::Ask => {
-                let kind = key.algorithm();
-                let question =
-                    format!("The host '{name}' is not known. Its {kind} key is {print}. Trust it?");
-                let prompt = Arc::clone(&self.prompt);
-                self.asking.store(true, Ordering::Release);
-                let asked = tokio::task::spawn_blocking(move || prompt.confirm(&question)).await;
-                asked.ok().flatten()
-            }
-        };
-        match is_trusted {
-            Some(true) => {
-                self.learn(key);
-                Ok(())
-            }
-            Some(false) => Err(format!("{hint}: not trusted")),
-            None => Err(format!(
-                "{hint}: compare it with the server's, and add it to known_hosts"
-            )),
-        }
-    }
-
-    fn learn(&self, key: &PublicKey) {
-        let Some(file) = &self.file else { return };
-        match self.known.learn(file, key) {
-            Ok(()) => tracing::info!("added the key of '{}' to '{}'", self.name, file.display()),
-            Err(error) => tracing::warn!(
-                "cannot add the key of '{}' to '{}': {error}",
-                self.name,
-                file.display()
-            ),
         }
     }
 }

@@ -80,20 +80,21 @@ impl Login<'_> {
         if let Outcome::In = self.after(result) {
             return Ok(Outcome::In);
         }
-        if let (Some(password), true) = (&self.credentials.password, self.takes(MethodKind::Password)) {
-            if let Outcome::In = self.password(password).await? {
-                return Ok(Outcome::In);
-            }
+        if let Some(password) = &self.credentials.password
+            && self.takes(MethodKind::Password)
+            && let Outcome::In = self.password(password).await?
+        {
+            return Ok(Outcome::In);
         }
-        if self.takes(MethodKind::PublicKey) {
-            if let Outcome::In = self.keys().await? {
-                return Ok(Outcome::In);
-            }
+        if self.takes(MethodKind::PublicKey)
+            && let Outcome::In = self.keys().await?
+        {
+            return Ok(Outcome::In);
         }
-        if self.takes(MethodKind::KeyboardInteractive) {
-            if let Outcome::In = self.questions().await? {
-                return Ok(Outcome::In);
-            }
+        if self.takes(MethodKind::KeyboardInteractive)
+            && let Outcome::In = self.questions().await?
+        {
+            return Ok(Outcome::In);
         }
         for _ in 0..MAX_QUESTIONS {
             if !self.takes(MethodKind::Password) {
@@ -169,10 +170,12 @@ impl Login<'_> {
             .flat_map(|directory| USUAL_KEYS.map(|name| directory.join(name)))
         {
             let is_new = !self.credentials.key_files.contains(&path);
-            if is_new && path.exists() && self.takes(MethodKind::PublicKey) {
-                if let Outcome::In = self.key_file(&path).await? {
-                    return Ok(Outcome::In);
-                }
+            if is_new
+                && path.exists()
+                && self.takes(MethodKind::PublicKey)
+                && let Outcome::In = self.key_file(&path).await?
+            {
+                return Ok(Outcome::In);
             }
         }
         Ok(Outcome::Next)

@@ -11,6 +11,7 @@ mod client;
 mod config;
 mod destination;
 mod exec;
+mod identity;
 mod keys;
 mod known_hosts;
 mod login;
@@ -18,6 +19,7 @@ mod preamble;
 mod program;
 mod remote;
 mod server;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod wire;

@@ -22,9 +22,10 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::algorithms;
-use super::channel::{ChannelStream, KillOnDrop, Owner, Receiver, Shared, WINDOW};
+use super::channel::{ChannelStream, Owner};
 use super::exec::{Answer, answer};
 use super::keys::{self, SshServerError};
+use super::shared::{KillOnDrop, Receiver, Shared, WINDOW};
 use super::wire::Wire;
 use crate::address::Secret;
 use crate::transport::{Link, LinkInfo, TransportKind};

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::channel::{Shared, WINDOW};
+use super::shared::{Shared, WINDOW};
 use crate::transport::Stream;
 
 /// The most that is read ahead: a window of data and all that may be said beside it.
