@@ -70,7 +70,8 @@ fn main() -> Result<ExitCode> {
     let options = Options::parse();
     if options.scoreboard {
         let file = scoreboard::file();
-        std::fs::write(&file, scoreboard::table()?).with_context(|| format!("writing {}", file.display()))?;
+        let table = scoreboard::table(&scoreboard::play_all()?);
+        std::fs::write(&file, table).with_context(|| format!("writing {}", file.display()))?;
         println!("wrote {}", file.display());
         return Ok(ExitCode::SUCCESS);
     }
@@ -89,8 +90,7 @@ fn main() -> Result<ExitCode> {
         };
         let played = play(&setup);
         simulated += profile.seconds;
-        let mut wrong = played.outcome.misses(&profile.expect);
-        wrong.extend((!played.is_right).then(|| "the last picture is not what the screen shows".to_owned()));
+        let wrong = played.wrong(&profile.expect);
         if !wrong.is_empty() {
             failures.push(format!(
                 "{}: {}\n  again: {}",

@@ -6,7 +6,7 @@ use super::stage::Shared;
 use super::stream::SimStream;
 use crate::link::{MILLISECOND, Nanos, Rng, SECOND};
 use crate::outcome::{Graph, Outcome};
-use crate::profile::{Event, Profile, What};
+use crate::profile::{Event, Expect, Profile, What};
 use crate::tcp::{Algorithm, CLIENT, Network, SERVER};
 use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -74,6 +74,15 @@ pub(crate) struct Played {
     pub(crate) is_right: bool,
 }
 
+impl Played {
+    /// What is not as expected, one sentence each.
+    pub(crate) fn wrong(&self, expect: &Expect) -> Vec<String> {
+        let mut wrong = self.outcome.misses(expect);
+        wrong.extend((!self.is_right).then(|| "the last picture is not what the screen shows".to_owned()));
+        wrong
+    }
+}
+
 /// Plays it.
 pub(crate) fn play(setup: &Setup) -> Played {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -95,6 +104,8 @@ struct Play {
     worker: Worker,
     client: Attached,
     seen: Arc<Mutex<Seen>>,
+    /// From which picture on the client's window is kept, to be compared.
+    keep: u32,
     begin: Nanos,
     end: Nanos,
     /// Events to come, the next one last.
@@ -168,6 +179,7 @@ impl Play {
             worker,
             client,
             seen,
+            keep,
             begin: profile.settle * SECOND,
             end,
             next_look: 0,
@@ -272,7 +284,7 @@ impl Play {
 
     /// A user who lost the session attaches once more.
     async fn attach_again(&mut self) {
-        let next = Attached::new(&self.shared, self.setup.algorithm, &self.seen, u32::MAX);
+        let next = Attached::new(&self.shared, self.setup.algorithm, &self.seen, self.keep);
         let old = std::mem::replace(&mut self.client, next);
         self.ended.push(old.flow);
         let why = old.end().await;
