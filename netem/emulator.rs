@@ -93,16 +93,7 @@ impl Emulator {
     pub(crate) fn finish(mut self) -> (Vec<Look>, String) {
         self.end();
         let way = self.ways[0].lock().unwrap_or_else(PoisonError::into_inner);
-        let c = way.link.counters();
-        let text = format!(
-            "link: {} packets, {} dropped for want of room, {} by CoDel, {} lost, at most {} kB waited",
-            c.packets,
-            c.full,
-            c.codel,
-            c.lost,
-            c.peak / 1000
-        );
-        (way.looks.clone(), text)
+        (way.looks.clone(), way.link.counters().to_string())
     }
 
     fn end(&mut self) {

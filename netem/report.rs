@@ -20,10 +20,11 @@ pub(crate) fn table(outcomes: &[Entry]) -> String {
                     |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n"
         .to_owned();
     for (_, outcome, wrong) in outcomes {
-        let or_dash = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
+        let or_dash =
+            |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
         let used = outcome
             .used
-            .map_or("-".to_owned(), |used| format!("{:.0} %", used * 100.0));
+            .map_or_else(|| "-".to_owned(), |used| format!("{:.0} %", used * 100.0));
         let verdict = if wrong.is_empty() {
             "yes".to_owned()
         } else {

@@ -17,6 +17,8 @@ use crate::source::{CARD, CARD_SEED, Source};
 
 /// What is shared.
 pub(crate) const WINDOW: Size = Size::new(1280, 720);
+/// The client's screen: viewers put a frame around what they show.
+const SCREEN: Size = Size::new(1600, 900);
 /// How long a server may take to be ready, and the first picture to come.
 const READY: Duration = Duration::from_secs(40);
 /// The session's port.
@@ -72,7 +74,7 @@ impl Stage {
         };
         let (display, server) = started.inspect_err(|_| room.print_logs())?;
         let source = Arc::new(Source::open(&display, WINDOW)?);
-        let screen = Display::start(WINDOW, &room.logs())?;
+        let screen = Display::start(SCREEN, &room.logs())?;
         Ok(Self {
             client: None,
             _server: server,

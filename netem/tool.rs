@@ -17,6 +17,7 @@ mod emulator;
 #[allow(dead_code, reason = "shared with the simulation, which uses other parts")]
 #[path = "../sim/link/mod.rs"]
 mod link;
+#[allow(dead_code, reason = "shared with the simulation, which uses other parts")]
 mod outcome;
 #[allow(dead_code, reason = "shared with the interop tests, which use other parts")]
 mod peer;
@@ -28,8 +29,10 @@ mod play;
 mod probe;
 #[allow(dead_code, reason = "shared with the interop tests, which use other parts")]
 mod process;
+#[allow(dead_code, reason = "shared with the simulation, which uses other parts")]
 mod profile;
 mod report;
+#[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 #[path = "../benches/glass/source.rs"]
 mod source;
 mod stage;

@@ -65,8 +65,9 @@ fn take<'a>(profiles: &'a [Profile], next: &AtomicUsize) -> Option<(usize, &'a P
 
 fn line(name: &str, played: &Played) -> String {
     let outcome = &played.outcome;
-    let or_dash =
-        |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
+    let or_dash = |value: Option<f64>, digits: usize| {
+        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+    };
     let values = [
         or_dash(outcome.first, 2),
         format!("{:.2}", outcome.percentile(50)),
