@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::link::{Bottleneck, Nanos, Shape};
 use crate::place::Place;
+use crate::wire::Look;
 
 /// Bytes Ethernet adds to an IP packet.
 const FRAME: u64 = 14;
@@ -42,17 +43,6 @@ struct Way {
     looks: Vec<Look>,
 }
 
-/// What was seen of a direction at some time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
-    pub(crate) at: Nanos,
-    /// How long a packet would have to wait.
-    pub(crate) wait: Nanos,
-    /// Payload of the session and bytes of everything so far.
-    pub(crate) payload: u64,
-    pub(crate) bytes: u64,
-}
-
 impl Emulator {
     /// Begins; time is counted from now. `port` is the session's at `server`.
     pub(crate) fn start(server: &Place, client: &Place, shapes: [Shape; 2], port: u16) -> Result<Self> {
@@ -68,10 +58,13 @@ impl Emulator {
             }))
         };
         let ways = [way(down, 1), way(up, 2)];
-        let devices = [server.device(), client.device()];
+        let devices = [server.device()?, client.device()?];
         let mut threads = Vec::new();
         for (index, way) in ways.iter().enumerate() {
-            let (from, to) = (devices[index].try_clone()?, devices[1 - index].try_clone()?);
+            let (from, to) = (
+                devices[index].try_clone_to_owned()?,
+                devices[1 - index].try_clone_to_owned()?,
+            );
             let (way, stop) = (Arc::clone(way), Arc::clone(&stop));
             let carry = move || carry(from.as_fd(), to.as_fd(), &way, began, &stop);
             threads.push(thread::Builder::new().name("link".into()).spawn(carry)?);

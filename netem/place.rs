@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process::Command;
 use std::thread;
 
@@ -11,25 +11,38 @@ use rustix::fs::{Mode, OFlags};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// What a device is called in its place.
-const DEVICE: &str = "link0";
+pub(crate) const DEVICE: &str = "link0";
 
-/// A network namespace with one TUN device in it, and the other end of that device.
+/// What a namespace has at the beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nothing.
+    Bare,
+    /// A TUN device.
+    Tun,
+}
+
+/// A network namespace with one device in it.
 #[derive(Debug)]
 pub(crate) struct Place {
     namespace: File,
-    device: OwnedFd,
+    device: Option<OwnedFd>,
     address: Ipv4Addr,
     congestion_control: Option<String>,
 }
 
 impl Place {
-    /// A new namespace that has that address on a network of 256.
-    pub(crate) fn new(address: Ipv4Addr) -> Result<Self> {
-        let made = thread::spawn(|| -> Result<(File, OwnedFd)> {
+    /// A new namespace that will have that address, on a network of 256, once it [is up](Self::set_up).
+    pub(crate) fn new(address: Ipv4Addr, kind: Kind) -> Result<Self> {
+        let made = thread::spawn(move || -> Result<(File, Option<OwnedFd>)> {
             // the thread's own: the rest of the process stays where it is
             unshare()?;
             let namespace = File::open("/proc/thread-self/ns/net")?;
-            Ok((namespace, tun().context("making a TUN device")?))
+            let device = match kind {
+                Kind::Bare => None,
+                Kind::Tun => Some(tun().context("making a TUN device")?),
+            };
+            Ok((namespace, device))
         });
         let (namespace, device) = made.join().map_err(|_| anyhow!("the thread panicked"))??;
         let place = Self {
@@ -39,9 +52,14 @@ impl Place {
             congestion_control: None,
         };
         place.run("ip link set lo up")?;
-        place.run(&format!("ip addr add {address}/24 dev {DEVICE}"))?;
-        place.run(&format!("ip link set {DEVICE} txqueuelen 10000 up"))?;
         Ok(place)
+    }
+
+    /// Gives its device the address.
+    pub(crate) fn set_up(&self) -> Result<()> {
+        self.run(&format!("ip addr add {}/24 dev {DEVICE}", self.address))?;
+        self.run(&format!("ip link set {DEVICE} txqueuelen 10000 up"))?;
+        self.route()
     }
 
     /// Its address.
@@ -57,15 +75,19 @@ impl Place {
         self.route()
     }
 
-    /// The far end of its device: packets are read and written here.
-    pub(crate) const fn device(&self) -> &OwnedFd {
-        &self.device
+    /// The far end of its TUN device: packets are read and written here.
+    pub(crate) fn device(&self) -> Result<BorrowedFd<'_>> {
+        Ok(self.device.as_ref().context("it has no TUN device")?.as_fd())
     }
 
-    /// Congestion control of connections to and from here from now on. By the route: the namespace's default may be
+    /// What opens the namespace, for programs of this process.
+    pub(crate) fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.namespace.as_raw_fd())
+    }
+
+    /// Congestion control of connections to and from here, set before it is up. By the route: the namespace's default may be
     /// only what the machine allows everybody.
     pub(crate) fn set_congestion_control(&mut self, name: &str) -> Result<()> {
-        self.congestion_control = Some(name.to_owned());
         let known = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control")?;
         let is_known = known.split_whitespace().any(|other| other == name);
         ensure!(
@@ -85,11 +107,13 @@ impl Place {
         let [a, b, c, _] = address.octets();
         let network = Ipv4Addr::new(a, b, c, 0);
         match congestion_control {
-            None => Ok(()),
-            Some(name) => self.run(&format!(
-                "ip route replace {network}/24 dev {DEVICE} proto kernel scope link src {address} congctl {name}"
-            )),
+            None => {}
+            Some(name) => {
+                let route = format!("{network}/24 dev {DEVICE} proto kernel scope link src {address}");
+                self.run(&format!("ip route replace {route} congctl {name}"))?;
+            }
         }
+        Ok(())
     }
 
     /// Does something in a thread that is in this place.
@@ -105,9 +129,8 @@ impl Place {
     /// The same command, to be run in this place.
     pub(crate) fn enclose(&self, command: &Command) -> Command {
         let mut inside = Command::new("nsenter");
-        let (pid, fd) = (std::process::id(), self.namespace.as_raw_fd());
         inside
-            .arg(format!("--net=/proc/{pid}/fd/{fd}"))
+            .arg(format!("--net={}", self.path()))
             .arg("--")
             .arg(command.get_program())
             .args(command.get_args())
@@ -121,14 +144,15 @@ impl Place {
         inside
     }
 
-    fn run(&self, line: &str) -> Result<()> {
+    /// Runs a command here, whose words have spaces between them; what it printed.
+    pub(crate) fn run(&self, line: &str) -> Result<String> {
         let mut words = line.split(' ');
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words);
         let output = self.enclose(&command).output().context("running nsenter")?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{line}: {}", said.trim());
-        Ok(())
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
 

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-use crate::emulator::{Emulator, Look};
 use crate::link::SECOND;
 use crate::outcome::{Graph, Outcome};
 use crate::probe::{Probe, Shown};
 use crate::profile::{Event, Profile, What};
 use crate::source::Sent;
-use crate::stage::{Choice, PORT, Stage, WINDOW};
+use crate::stage::{Choice, Stage, WINDOW};
+use crate::wire::Look;
 
 /// How long the last picture may take.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -27,12 +27,7 @@ const SINK: u16 = 14600;
 pub(crate) fn play(profile: &Profile, choice: &Choice) -> Result<Outcome> {
     let mut stage = Stage::new(choice)?;
     let before = load();
-    let link = Emulator::start(
-        &stage.server_place,
-        &stage.client_place,
-        profile.ways.clone(),
-        PORT,
-    )?;
+    let link = stage.begin(profile)?;
     let began = link.began();
     stage.attach()?;
     let origin = stage.attached()?;

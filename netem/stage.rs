@@ -13,7 +13,10 @@ use crate::peer::{Peer, Room, Via};
 use crate::picture::Picture;
 use crate::place::Place;
 use crate::process::{self, Process, until};
+use crate::profile::Profile;
+use crate::router::Router;
 use crate::source::{CARD, CARD_SEED, Source};
+use crate::wire::{Medium, Wire};
 
 /// What is shared.
 pub(crate) const WINDOW: Size = Size::new(1280, 720);
@@ -22,7 +25,7 @@ const SCREEN: Size = Size::new(1600, 900);
 /// How long a server may take to be ready, and the first picture to come.
 const READY: Duration = Duration::from_secs(40);
 /// The session's port.
-pub(crate) const PORT: u16 = 14500;
+const PORT: u16 = 14500;
 
 /// The places' addresses, and the one the client moves to.
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
@@ -45,6 +48,7 @@ pub(crate) struct Choice {
     pub(crate) congestion_control: String,
     pub(crate) server_arguments: Vec<String>,
     pub(crate) client_arguments: Vec<String>,
+    pub(crate) medium: Medium,
 }
 
 /// Everything that runs. The parts are dropped in this order.
@@ -56,6 +60,8 @@ pub(crate) struct Stage {
     _display: Display,
     pub(crate) server_place: Place,
     pub(crate) client_place: Place,
+    /// Between the two, until the link begins.
+    router: Option<Place>,
     room: Room,
     choice: Choice,
 }
@@ -64,10 +70,21 @@ impl Stage {
     /// Starts all but the client.
     pub(crate) fn new(choice: &Choice) -> Result<Self> {
         let room = Room::new()?;
-        let (mut server_place, mut client_place) = (Place::new(SERVER)?, Place::new(CLIENT)?);
+        let (mut server_place, mut client_place) = (
+            Place::new(SERVER, choice.medium.kind())?,
+            Place::new(CLIENT, choice.medium.kind())?,
+        );
         for place in [&mut server_place, &mut client_place] {
             place.set_congestion_control(&choice.congestion_control)?;
         }
+        let router = match choice.medium {
+            Medium::Netem => Some(Router::join(&server_place, &client_place)?),
+            Medium::Tun => {
+                server_place.set_up()?;
+                client_place.set_up()?;
+                None
+            }
+        };
         let started = match choice.contender {
             Contender::Vnc => start_vnc(&room, &server_place, choice),
             Contender::Xpra(peer) => start_xpra(&room, &server_place, peer, choice),
@@ -83,9 +100,16 @@ impl Stage {
             _display: display,
             server_place,
             client_place,
+            router,
             room,
             choice: choice.clone(),
         })
+    }
+
+    /// Makes the link what the profile says.
+    pub(crate) fn begin(&mut self, profile: &Profile) -> Result<Wire> {
+        let places = [&self.server_place, &self.client_place];
+        Wire::start(places, self.router.take(), profile, PORT)
     }
 
     /// Starts a client, in place of the one there is.

@@ -32,10 +32,12 @@ mod process;
 #[allow(dead_code, reason = "shared with the simulation, which uses other parts")]
 mod profile;
 mod report;
+mod router;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 #[path = "../benches/glass/source.rs"]
 mod source;
 mod stage;
+mod wire;
 
 use std::path::{Path, PathBuf};
 
@@ -43,9 +45,10 @@ use anyhow::Result;
 use clap::Parser;
 
 use crate::peer::Peer;
-use crate::place::Place;
+use crate::place::{Kind, Place};
 use crate::profile::Profile;
 use crate::stage::{Choice, Contender};
+use crate::wire::Medium;
 
 /// Plays sessions on emulated links between real kernels.
 #[derive(Debug, Parser)]
@@ -63,6 +66,9 @@ struct Options {
     /// Congestion control of both kernels: cubic, bbr, reno.
     #[arg(long, default_value = "cubic")]
     cc: String,
+    /// What plays the link: netem or tun; left out, netem where the kernel has it and it can do the profile.
+    #[arg(long, value_parser = parse_medium)]
+    link: Option<Medium>,
     /// How often each link is played; all are reported.
     #[arg(long, default_value_t = 1)]
     rounds: u32,
@@ -97,6 +103,7 @@ fn main() -> Result<()> {
         congestion_control: options.cc.clone(),
         server_arguments: options.server_arg.clone(),
         client_arguments: options.client_arg.clone(),
+        medium: Medium::Tun,
     };
     let mut outcomes = Vec::new();
     for profile in (0..options.rounds).flat_map(|_| &profiles) {
@@ -104,10 +111,16 @@ fn main() -> Result<()> {
             "{}, {:?} over {}, {}",
             profile.name, options.peer, options.transport, options.cc
         );
+        let medium = options.link.map_or_else(|| Medium::best(profile), Ok)?;
+        let choice = Choice {
+            medium,
+            ..choice.clone()
+        };
         match play::play(profile, &choice) {
             Ok(mut outcome) => {
                 let peer = peer_name(options.peer);
                 outcome.title = format!("{} {peer} {} {}", profile.name, options.transport, options.cc);
+                outcome.notes.push(format!("played by {medium}"));
                 let wrong = outcome.misses(&profile.expect);
                 outcomes.push((profile.clone(), outcome, wrong));
             }
@@ -123,11 +136,7 @@ fn main() -> Result<()> {
     }
     if let Some(folder) = &options.out {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let what = format!(
-            "Link played by the TUN emulator on Linux {}, commit {}.",
-            kernel.trim(),
-            report::commit()
-        );
+        let what = format!("On Linux {}, commit {}.", kernel.trim(), report::commit());
         println!(
             "the report is {}",
             report::write(folder, &what, &outcomes)?.display()
@@ -142,7 +151,7 @@ fn missing(contender: Contender) -> Option<String> {
         Contender::Vnc => vec!["/usr/bin/Xvnc".into(), "/usr/bin/xtigervncviewer".into()],
         Contender::Xpra(peer) => vec![peer.program().unwrap_or_else(|| format!("{peer:?}").into())],
     };
-    let tools = ["/usr/bin/Xvfb", "/usr/bin/nsenter", "/dev/net/tun"].map(PathBuf::from);
+    let tools = ["/usr/bin/Xvfb", "/usr/bin/nsenter"].map(PathBuf::from);
     let absent = programs
         .into_iter()
         .chain(tools)
@@ -150,10 +159,10 @@ fn missing(contender: Contender) -> Option<String> {
     if let Some(absent) = absent {
         return Some(format!("{} is missing", absent.display()));
     }
-    let trial = Place::new(std::net::Ipv4Addr::new(10, 99, 0, 9));
+    let trial = Place::new(std::net::Ipv4Addr::LOCALHOST, Kind::Bare);
     trial
         .err()
-        .map(|error| format!("no network namespace with a TUN device: {error:#}"))
+        .map(|error| format!("no network namespace of our own: {error:#}"))
 }
 
 fn parse_peer(text: &str) -> Result<Contender, String> {
@@ -163,6 +172,14 @@ fn parse_peer(text: &str) -> Result<Contender, String> {
         "xpra3" => Ok(Contender::Xpra(Peer::Xpra3)),
         "vnc" => Ok(Contender::Vnc),
         _ => Err("ours, xpra, xpra3 or vnc".to_owned()),
+    }
+}
+
+fn parse_medium(text: &str) -> Result<Medium, String> {
+    match text {
+        "netem" => Ok(Medium::Netem),
+        "tun" => Ok(Medium::Tun),
+        _ => Err("netem or tun".to_owned()),
     }
 }
 
