@@ -79,14 +79,14 @@ impl Outcome {
             ("shown", expect.shown, self.shown()),
             ("used", expect.used, self.used.unwrap_or(1.0)),
         ];
-        let too_large = at_most
-            .into_iter()
-            .filter_map(|(name, bound, value)| Some((name, bound.filter(|bound| !(value <= *bound))?, value)))
-            .map(|(name, bound, value)| format!("{name} is {value:.2}, more than {bound}"));
-        let too_small = at_least
-            .into_iter()
-            .filter_map(|(name, bound, value)| Some((name, bound.filter(|bound| !(value >= *bound))?, value)))
-            .map(|(name, bound, value)| format!("{name} is {value:.2}, less than {bound}"));
+        let too_large = at_most.into_iter().filter_map(|(name, bound, value)| {
+            let bound = bound.filter(|bound| value > *bound)?;
+            Some(format!("{name} is {value:.2}, more than {bound}"))
+        });
+        let too_small = at_least.into_iter().filter_map(|(name, bound, value)| {
+            let bound = bound.filter(|bound| value < *bound)?;
+            Some(format!("{name} is {value:.2}, less than {bound}"))
+        });
         too_large.chain(too_small).collect()
     }
 }

@@ -104,7 +104,7 @@ impl Peer {
     }
 
     /// The options that keep it from doing more than is tested.
-    fn quiet(self, room: &Room) -> Vec<String> {
+    pub(crate) fn quiet(self, room: &Room) -> Vec<String> {
         let sockets = room.sockets();
         let mut options = vec![
             format!("--socket-dir={}", sockets.display()),
@@ -126,7 +126,7 @@ impl Peer {
         options
     }
 
-    fn server_options(self) -> &'static [&'static str] {
+    pub(crate) fn server_options(self) -> &'static [&'static str] {
         match self {
             Self::Ours => &[],
             Self::Xpra3 => &[
@@ -145,7 +145,7 @@ impl Peer {
         }
     }
 
-    fn client_options(self, via: Via) -> Vec<&'static str> {
+    pub(crate) fn client_options(self, via: Via) -> Vec<&'static str> {
         let mut options = match self {
             Self::Ours => vec![],
             Self::Xpra3 => vec!["--opengl=no", "--tray=no"],

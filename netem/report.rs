@@ -16,14 +16,15 @@ pub(crate) type Entry = (Profile, Outcome, Vec<String>);
 
 /// One line for each.
 pub(crate) fn table(outcomes: &[Entry]) -> String {
-    let mut text = "| what | first ms | p50 ms | p95 ms | p99 ms | age p95 ms | shown/s | Mbit/s | link used | back s | as expected |\n\
-                    |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n"
+    let mut text = "| what | first ms | p50 ms | p95 ms | p99 ms | age p95 ms | shown/s | Mbit/s | link used | back s | last ms | as expected |\n\
+                    |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n"
         .to_owned();
     for (_, outcome, wrong) in outcomes {
-        let or_dash = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
+        let or_dash =
+            |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
         let used = outcome
             .used
-            .map_or("-".to_owned(), |used| format!("{:.0} %", used * 100.0));
+            .map_or_else(|| "-".to_owned(), |used| format!("{:.0} %", used * 100.0));
         let verdict = if wrong.is_empty() {
             "yes".to_owned()
         } else {
@@ -32,7 +33,7 @@ pub(crate) fn table(outcomes: &[Entry]) -> String {
         // writing to a string cannot fail
         writeln!(
             text,
-            "| {} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.2} | {used} | {} | {verdict} |",
+            "| {} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.2} | {used} | {} | {} | {verdict} |",
             outcome.title,
             or_dash(outcome.first),
             outcome.percentile(50),
@@ -42,6 +43,7 @@ pub(crate) fn table(outcomes: &[Entry]) -> String {
             outcome.shown(),
             outcome.goodput,
             or_dash(outcome.back),
+            or_dash(outcome.last),
         )
         .ok();
     }

@@ -38,6 +38,7 @@ mod scenarios {
     mod handshake;
     mod hold;
     mod latency;
+    mod links;
     mod partition;
     mod silence;
     mod slow_reader;

@@ -6,7 +6,7 @@ use crate::lab::{Played, Setup, play};
 use crate::profile::Profile;
 use crate::tcp::Algorithm;
 use anyhow::Result;
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,38 +25,35 @@ pub(crate) fn file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("sim/scoreboard.txt")
 }
 
-/// What it should be.
-pub(crate) fn table() -> Result<String> {
+/// Plays everything.
+pub(crate) fn play_all() -> Result<Vec<(Profile, Played)>> {
     let profiles = Profile::all()?;
-    let (next, lines) = (
-        AtomicUsize::new(0),
-        Mutex::new(vec![String::new(); profiles.len()]),
-    );
+    let (next, played) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let work = || {
         while let Some((index, profile)) = take(&profiles, &next) {
-            let played = play(&Setup::new(profile.clone(), 1, Algorithm::Cubic));
-            lines.lock().unwrap()[index] = line(&profile.name, &played);
+            let course = play(&Setup::new(profile.clone(), 1, Algorithm::Cubic));
+            played.lock().unwrap().insert(index, course);
         }
     };
     std::thread::scope(|scope| {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         (0..cores).for_each(|_| drop(scope.spawn(work)));
     });
-    let mut text = HEAD.to_owned();
+    let played = played.into_inner().unwrap().into_values();
+    Ok(profiles.into_iter().zip(played).collect())
+}
+
+/// What the file should be.
+pub(crate) fn table(played: &[(Profile, Played)]) -> String {
     let columns = [
         "first", "p50", "p95", "p99", "age", "shown", "goodput", "used", "kB", "back", "course",
     ];
-    write!(text, "{:13}", "#")?;
-    for (column, width) in columns.iter().zip(WIDTHS) {
-        write!(text, " {column:>width$}")?;
-    }
-    text.push('\n');
-    lines
-        .into_inner()
-        .unwrap()
-        .iter()
-        .for_each(|line| text.push_str(line));
-    Ok(text)
+    let columns = columns.iter().zip(WIDTHS);
+    let columns: String = columns
+        .map(|(column, width)| format!(" {column:>width$}"))
+        .collect();
+    let lines = played.iter().map(|(profile, played)| line(&profile.name, played));
+    format!("{HEAD}{:13}{columns}\n{}", "#", lines.collect::<String>())
 }
 
 const WIDTHS: [usize; 11] = [8, 9, 9, 9, 9, 6, 8, 6, 7, 7, 16];
@@ -68,8 +65,9 @@ fn take<'a>(profiles: &'a [Profile], next: &AtomicUsize) -> Option<(usize, &'a P
 
 fn line(name: &str, played: &Played) -> String {
     let outcome = &played.outcome;
-    let or_dash =
-        |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
+    let or_dash = |value: Option<f64>, digits: usize| {
+        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+    };
     let values = [
         or_dash(outcome.first, 2),
         format!("{:.2}", outcome.percentile(50)),
@@ -96,17 +94,20 @@ mod tests {
 
     #[test]
     fn it_is_as_written() {
+        let played = play_all().unwrap();
+        for (profile, played) in &played {
+            let wrong = played.wrong(&profile.expect);
+            assert!(wrong.is_empty(), "{}: {}", profile.name, wrong.join("; "));
+        }
         let (written, now) = (
             std::fs::read_to_string(file()).unwrap_or_default(),
-            table().unwrap(),
+            table(&played),
         );
-        let pairs: Vec<_> = written.lines().zip(now.lines()).filter(|(a, b)| a != b).collect();
-        for (old, new) in &pairs {
+        for (old, new) in written.lines().zip(now.lines()).filter(|(old, new)| old != new) {
             println!("- {old}\n+ {new}");
         }
-        let same = pairs.is_empty() && written.lines().count() == now.lines().count();
         assert!(
-            same,
+            written == now,
             "other results than in sim/scoreboard.txt; if they are meant: cargo sim -- --scoreboard"
         );
     }

@@ -6,7 +6,7 @@ use super::stage::Shared;
 use super::stream::SimStream;
 use crate::link::{MILLISECOND, Nanos, Rng, SECOND};
 use crate::outcome::{Graph, Outcome};
-use crate::profile::{Event, Profile, What};
+use crate::profile::{Event, Expect, Profile, What};
 use crate::tcp::{Algorithm, CLIENT, Network, SERVER};
 use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -74,6 +74,15 @@ pub(crate) struct Played {
     pub(crate) is_right: bool,
 }
 
+impl Played {
+    /// What is not as expected, one sentence each.
+    pub(crate) fn wrong(&self, expect: &Expect) -> Vec<String> {
+        let mut wrong = self.outcome.misses(expect);
+        wrong.extend((!self.is_right).then(|| "the last picture is not what the screen shows".to_owned()));
+        wrong
+    }
+}
+
 /// Plays it.
 pub(crate) fn play(setup: &Setup) -> Played {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -84,7 +93,7 @@ pub(crate) fn play(setup: &Setup) -> Played {
     runtime.block_on(LocalSet::new().run_until(async {
         let mut play = Play::new(setup);
         play.run().await;
-        play.finish().await
+        play.finish()
     }))
 }
 
@@ -95,6 +104,8 @@ struct Play {
     worker: Worker,
     client: Attached,
     seen: Arc<Mutex<Seen>>,
+    /// From which picture on the client's window is kept, to be compared.
+    keep: u32,
     begin: Nanos,
     end: Nanos,
     /// Events to come, the next one last.
@@ -168,6 +179,7 @@ impl Play {
             worker,
             client,
             seen,
+            keep,
             begin: profile.settle * SECOND,
             end,
             next_look: 0,
@@ -272,7 +284,7 @@ impl Play {
 
     /// A user who lost the session attaches once more.
     async fn attach_again(&mut self) {
-        let next = Attached::new(&self.shared, self.setup.algorithm, &self.seen, u32::MAX);
+        let next = Attached::new(&self.shared, self.setup.algorithm, &self.seen, self.keep);
         let old = std::mem::replace(&mut self.client, next);
         self.ended.push(old.flow);
         let why = old.end().await;
@@ -313,33 +325,44 @@ impl Play {
         looks.age.push((at, millis(next.map_or(0, |drawn| now - drawn))));
     }
 
-    async fn finish(self) -> Played {
+    fn finish(self) -> Played {
+        let seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        let counters = self.shared.lock().network.way(SERVER).counters();
+        let mut hasher = DefaultHasher::new();
+        (&seen.shown, &seen.ends, &self.looks.totals, counters.packets).hash(&mut hasher);
+        let mut outcome = self.outcome(&seen);
+        let ends = seen.ends.iter();
+        outcome.notes = ends
+            .map(|(at, why)| format!("{:.1} s: {why}", seconds(*at)))
+            .collect();
+        outcome.notes.push(counters.to_string());
+        Played {
+            outcome,
+            hash: hasher.finish(),
+            is_right: !seen.pixels.is_empty() && same(&seen.pixels, &self.watch.pixels()),
+        }
+    }
+
+    fn outcome(&self, seen: &Seen) -> Outcome {
         let Self {
             setup,
-            shared,
             watch,
-            seen,
             looks,
             begin,
             end,
             ..
         } = self;
         let profile = &setup.profile;
-        let seen = std::mem::take(&mut *seen.lock().unwrap());
         let frames = seen.shown.iter().map(|(number, at)| {
             let drawn = watch.drawn(*number).unwrap_or(*at);
             (seconds(*at), millis(at - drawn))
         });
         let frames: Vec<_> = frames.collect();
-        let at_end = |moment: Nanos| {
-            looks
-                .totals
-                .iter()
-                .find(|(at, ..)| *at >= moment)
-                .or(looks.totals.last())
+        let at = |moment: Nanos| {
+            let first = looks.totals.iter().find(|(at, ..)| *at >= moment);
+            *first.or_else(|| looks.totals.last()).unwrap()
         };
-        let (from, until) = (at_end(begin).unwrap(), at_end(end).unwrap());
-        let span = seconds(until.0 - from.0);
+        let (from, until) = (at(*begin), at(*end));
         let capacity = profile.ways[SERVER].rate.capacity(from.0..until.0);
         let calm = profile.events.iter().map(|event| event.until.max(event.at)).max();
         let back = calm.and_then(|calm| {
@@ -348,55 +371,38 @@ impl Play {
         });
         let latest = watch.latest();
         let last = seen.shown.last().filter(|(number, _)| *number == latest);
-        let inside = |(at, _): &&(f64, f64)| (seconds(begin)..seconds(end)).contains(at);
-        let mut notes: Vec<_> = seen
-            .ends
-            .iter()
-            .map(|(at, why)| format!("{:.1} s: {why}", seconds(*at)))
-            .collect();
-        let counters = shared.lock().network.way(SERVER).counters();
-        notes.push(format!(
-            "link: {} packets, {} dropped for want of room, {} by CoDel, {} lost, at most {} kB waited",
-            counters.packets,
-            counters.full,
-            counters.codel,
-            counters.lost,
-            counters.peak / 1000
-        ));
-        let is_right = !seen.pixels.is_empty() && same(&seen.pixels, &watch.pixels());
-        let mut hasher = DefaultHasher::new();
-        (&seen.shown, &seen.ends, &looks.totals, counters.packets).hash(&mut hasher);
-        let graph = |name, unit, points: &[(f64, f64)]| Graph {
-            name,
-            unit,
-            points: points.to_vec(),
-        };
-        let outcome = Outcome {
+        let span = (seconds(*begin), seconds(*end));
+        let inside = |(at, _): &&(f64, f64)| (span.0..span.1).contains(at);
+        Outcome {
             title: format!("{} (seed {}, {:?})", profile.name, setup.seed, setup.algorithm),
             first: frames.first().map(|(at, _)| at * 1e3),
-            span: (seconds(begin), seconds(end)),
+            span,
             ages: looks.age.iter().filter(inside).map(|(_, age)| *age).collect(),
-            goodput: (until.1 - from.1) as f64 * 8e-6 / span,
+            goodput: (until.1 - from.1) as f64 * 8e-6 / seconds(until.0 - from.0),
             used: capacity.map(|bits| (until.2 - from.2) as f64 * 8.0 / bits.max(1.0)),
-            bytes: looks.totals.last().unwrap().1,
+            bytes: at(Nanos::MAX).1,
             back,
-            last: last.map(|(number, at)| millis(at - watch.drawn(*number).unwrap())),
-            graphs: vec![
-                graph("picture age", "ms", &looks.age),
-                graph("router queue", "ms", &looks.queue),
-                graph("congestion window", "kB", &looks.window),
-                graph("on the way", "kB", &looks.flight),
-                graph("rate", "Mbit/s", &looks.rate),
-            ],
+            last: last.map(|(number, at)| millis(at - watch.drawn(*number).unwrap_or(*at))),
+            graphs: looks.graphs(),
             frames,
-            notes,
-        };
-        let hash = hasher.finish();
-        Played {
-            outcome,
-            hash,
-            is_right,
+            notes: Vec::new(),
         }
+    }
+}
+
+impl Looks {
+    fn graphs(&self) -> Vec<Graph> {
+        let graph = |name, unit, points: &[(f64, f64)]| {
+            let points = points.to_vec();
+            Graph { name, unit, points }
+        };
+        vec![
+            graph("picture age", "ms", &self.age),
+            graph("router queue", "ms", &self.queue),
+            graph("congestion window", "kB", &self.window),
+            graph("on the way", "kB", &self.flight),
+            graph("rate", "Mbit/s", &self.rate),
+        ]
     }
 }
 

@@ -3,6 +3,7 @@
 use super::codel::Codel;
 use super::{Nanos, Rate, Rng};
 use std::collections::VecDeque;
+use std::fmt;
 use std::ops::Range;
 
 /// What a direction is like.
@@ -52,6 +53,24 @@ pub(crate) struct Counters {
     pub(crate) lost: u64,
     /// Most bytes that ever waited.
     pub(crate) peak: u64,
+}
+
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            packets,
+            full,
+            codel,
+            lost,
+            peak,
+            ..
+        } = self;
+        write!(
+            f,
+            "link: {packets} packets, {full} dropped for want of room, {codel} by CoDel, {lost} lost, at most {} kB waited",
+            peak / 1000
+        )
+    }
 }
 
 /// One direction of a link, for packets of any kind.

@@ -128,7 +128,7 @@ fn jitter_is_even_and_keeps_order() {
 #[test]
 fn nothing_passes_an_outage() {
     let broken = Shape {
-        outages: vec![SECOND..2 * SECOND],
+        outages: std::iter::once(SECOND..2 * SECOND).collect(),
         ..shape(Rate::Unlimited, u64::MAX)
     };
     let mut link = Bottleneck::new(broken, 1);

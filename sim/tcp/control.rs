@@ -217,7 +217,13 @@ impl Cubic {
         let target = (self.origin + Self::C * t * t * t).clamp(segments, segments * 1.5);
         self.reno += 3.0 * (1.0 - Self::BETA) / (1.0 + Self::BETA) * (acked as f64 / window as f64);
         let growth = (target.max(self.reno) - segments).max(0.01);
-        whole(window as f64 / growth).max(MSS * 2)
+        let needed = whole(window as f64 / growth).max(MSS * 2);
+        // as long as nothing is known of the link, Linux grows by a twentieth each round trip at least
+        if self.most == 0.0 {
+            needed.min(20 * MSS)
+        } else {
+            needed
+        }
     }
 
     fn lost(&mut self, window: u64) -> u64 {
