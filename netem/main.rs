@@ -25,6 +25,7 @@ mod picture;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod process;
 mod readme;
+mod vsock;
 
 use std::path::Path;
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use turmoil::Sim;
 use turmoil::net::TcpStream;
+use xpra::auth::Handlers;
 use xpra::codec::Dialect;
 use xpra::display::card::read_frame_number;
 use xpra::display::headless::Headless;
@@ -17,7 +18,7 @@ use xpra::protocol::{CloseReason, Connection, ConnectionConfig, Event, Stats};
 use xpra::session::client::{
     ClientOptions, ClientSession, Departure, Desktop, Identity, ToSession, Viewer, client_hello,
 };
-use xpra::session::{Handler, dial};
+use xpra::session::{Caller, Handler, Login, Opened, dial};
 use xpra::types::Image;
 
 /// What kind of client.
@@ -92,7 +93,15 @@ impl Client {
             dialect,
             grain,
         } = visit;
-        let (session, seat, sender) = ClientSession::new(&options).unwrap();
+        let identity = Identity::new("machine", name, "user", ":0");
+        let desktop = Desktop {
+            size: SCREEN,
+            ..Desktop::default()
+        };
+        let asked = options.clone();
+        let hello = move |tried| client_hello(dialect.unwrap_or(tried), &identity, &desktop, &asked);
+        let login = Login::new(ConnectionConfig::default(), Handlers::default(), hello);
+        let (session, seat, sender) = ClientSession::new(&options, login).unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let valve = Valve::new(grain);
         let observer = show(name, Arc::clone(&seen), trace.clone(), server);
@@ -100,6 +109,7 @@ impl Client {
         let mut viewer = Viewer::new(Box::new(windows), options.clone(), seat);
         let mut watched = Watched {
             name,
+            dialect,
             session,
             seen: Arc::clone(&seen),
             trace,
@@ -115,18 +125,13 @@ impl Client {
                     tokio::time::sleep(TURN).await;
                 }
             });
-            let identity = Identity::new("machine", name, "user", ":0");
-            let desktop = Desktop {
-                size: SCREEN,
-                ..Desktop::default()
+            let open = async || {
+                Ok(Opened {
+                    stream: valve.tap(TcpStream::connect((SERVER, PORT)).await?),
+                    is_private: false,
+                })
             };
-            let begin = |tried: Dialect, now: Instant| {
-                let dialect = dialect.unwrap_or(tried);
-                let hello = client_hello(dialect, &identity, &desktop, &options);
-                Connection::client(&ConnectionConfig::default(), dialect, hello, now)
-            };
-            let open = async || Ok(valve.tap(TcpStream::connect((SERVER, PORT)).await?));
-            let ended: std::io::Result<_> = dial(open, begin, &mut watched).await;
+            let ended: std::io::Result<_> = dial(open, &mut watched).await;
             match ended {
                 Ok((_, connection)) => seen.lock().unwrap().stats = connection.stats().clone(),
                 Err(error) => watched.ended(CloseReason::Io(error.to_string())),
@@ -212,6 +217,8 @@ fn show(
 /// A client's session with somebody looking over its shoulder.
 struct Watched {
     name: &'static str,
+    /// Speaks only that dialect.
+    dialect: Option<Dialect>,
     session: ClientSession,
     seen: Arc<Mutex<Seen>>,
     trace: Trace,
@@ -221,6 +228,12 @@ impl Watched {
     fn ended(&self, reason: CloseReason) {
         self.trace.note(self.name, &reason);
         self.seen.lock().unwrap().ends.push((time(), reason));
+    }
+}
+
+impl Caller for Watched {
+    fn begin(&mut self, tried: Dialect, is_private: bool, now: Instant) -> Connection {
+        self.session.begin(self.dialect.unwrap_or(tried), is_private, now)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use turmoil::net::TcpStream;
 use turmoil::{Builder, Sim};
 use xpra::codec::Value;
-use xpra::session::{Answer, Request, RequestError, ask};
+use xpra::session::{Answer, Asker, Opened, Request, RequestError, ask};
 
 /// What a [`World::ask`]ed server answered.
 type Reply = Result<Answer, RequestError>;
@@ -97,8 +97,14 @@ impl World {
         let reply = Arc::new(Mutex::new(None));
         let answered = Arc::clone(&reply);
         self.sim.client(name, async move {
-            let open = async || TcpStream::connect((SERVER, PORT)).await;
-            let reply = ask(open, &request).await?;
+            let open = async || {
+                let stream = TcpStream::connect((SERVER, PORT)).await?;
+                Ok::<_, std::io::Error>(Opened {
+                    stream,
+                    is_private: false,
+                })
+            };
+            let reply = ask(open, &request, Asker::default()).await?;
             *answered.lock().unwrap() = Some(reply);
             Ok(())
         });

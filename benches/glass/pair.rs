@@ -130,6 +130,7 @@ impl Pair {
             ])
             .arg(size.to_string());
         let address = match via {
+            Via::Ssl | Via::Ws | Via::Wss | Via::Aes => bail!("TigerVNC does not speak {via:?}"),
             Via::Tcp => {
                 command.args(["-localhost", "-rfbport"]).arg(port.to_string());
                 format!("127.0.0.1::{port}")

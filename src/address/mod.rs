@@ -2,6 +2,7 @@
 //! ([`Bind`]). Only text in and values out: no I/O, no environment, no name lookup (`endpoints.md` a.1 to a.3).
 
 mod bind;
+mod closest;
 mod error;
 mod options;
 mod parse;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 pub use self::bind::{Bind, BindHost, DEFAULT_MIN_PORT, Place};
+pub use self::closest::closest;
 pub use self::error::{AddressError, Problem};
 pub use self::options::Options;
 pub use self::secret::{Credentials, Secret};

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{DecodeError, Dialect, Flags, Header, Items, Limits, Tape, ValueRef};
+use super::{DecodeError, Decryptor, Dialect, Flags, Header, Items, Limits, Tape, ValueRef};
 
 /// A packet as the wire carries it: its items, its chunks put in their places.
 #[derive(Clone, Debug)]
@@ -24,6 +24,7 @@ pub struct RawPacket<'a> {
 #[derive(Debug)]
 pub struct Decoder {
     limits: Limits,
+    decryptor: Option<Decryptor>,
     buffer: BytesMut,
     /// The header of the record at the head of the buffer, once it was read and taken off.
     header: Option<Header>,
@@ -53,6 +54,7 @@ impl Decoder {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            decryptor: None,
             buffer: BytesMut::new(),
             header: None,
             chunks: Vec::new(),
@@ -67,12 +69,17 @@ impl Decoder {
         self.limits = limits;
     }
 
+    /// Decrypts the next records with this; from now on none may come in plain.
+    pub fn set_decryptor(&mut self, decryptor: Decryptor) {
+        self.decryptor = Some(decryptor);
+    }
+
     /// The buffer to append received bytes to; it has room for some.
     pub fn read_buf(&mut self) -> &mut BytesMut {
         let have = self.buffer.len();
         let missing = self
             .header
-            .map_or(0, |header| payload_size(header).saturating_sub(have));
+            .map_or(0, |header| self.payload_size(header).saturating_sub(have));
         // One more header and packet may follow in the same read.
         let room = (missing + Self::MIN_READ).min(have.max(Self::MAX_AHEAD));
         if self.buffer.capacity() - have < room.min(Self::MIN_READ) || missing > Self::MIN_READ {
@@ -109,13 +116,13 @@ impl Decoder {
     /// Reads the next packet onto the tape and returns the flags of its main record.
     fn next_packet(&mut self) -> Result<Option<Flags>, DecodeError> {
         while let Some(header) = self.next_header()? {
-            let size = payload_size(header);
+            let size = self.payload_size(header);
             if self.buffer.len() < size {
                 return Ok(None);
             }
             self.header = None;
             self.wire_bytes += Header::SIZE + size;
-            let payload = self.buffer.split_to(size).freeze();
+            let payload = self.buffer.split_to(size);
             let data = self.open(header, payload)?;
             if header.chunk == 0 {
                 self.assemble(header, data)?;
@@ -138,10 +145,13 @@ impl Decoder {
         let Some(header) = self.buffer.first_chunk().and_then(|bytes| Header::parse(*bytes)) else {
             return Ok(None);
         };
-        let size = payload_size(header);
-        if size == 0 {
-            return Err(DecodeError::Header("empty record"));
+        match (header.flags.has(Flags::CIPHER), &self.decryptor) {
+            (true, None) => return Err(DecodeError::Cipher),
+            (false, Some(_)) => return Err(DecodeError::Plain),
+            _ if header.size == 0 => return Err(DecodeError::Header("empty record")),
+            _ => {}
         }
+        let size = self.payload_size(header);
         let limit = self.limits.record.min(Limits::CEILING);
         if size > limit {
             return Err(DecodeError::TooLarge { size, limit });
@@ -152,6 +162,14 @@ impl Decoder {
         self.buffer.advance(Header::SIZE);
         self.header = Some(header);
         Ok(self.header)
+    }
+
+    /// Bytes after the header that belong to the record: the padding of a cipher is not in the header's size.
+    fn payload_size(&self, header: Header) -> usize {
+        let size = header_size(header);
+        self.decryptor
+            .as_ref()
+            .map_or(size, |decryptor| decryptor.wire_size(size))
     }
 
     /// `wire.md` 1.4.
@@ -169,10 +187,15 @@ impl Decoder {
     }
 
     /// The plain bytes of a payload: decrypted, then decompressed.
-    fn open(&self, header: Header, payload: Bytes) -> Result<Bytes, DecodeError> {
-        if header.flags.has(Flags::CIPHER) {
-            return Err(DecodeError::Cipher);
-        }
+    fn open(&mut self, header: Header, payload: BytesMut) -> Result<Bytes, DecodeError> {
+        let payload = match &mut self.decryptor {
+            None => payload.freeze(),
+            Some(decryptor) => decryptor
+                .open(header_size(header), payload)
+                .map_err(DecodeError::CipherFailed)?
+                .ok_or(DecodeError::Key)?
+                .freeze(),
+        };
         let Some(compressor) = header.compressor() else {
             return Ok(payload);
         };
@@ -210,8 +233,7 @@ impl Decoder {
     }
 }
 
-/// Bytes after the header that belong to the record.
-fn payload_size(header: Header) -> usize {
+fn header_size(header: Header) -> usize {
     usize::try_from(header.size).unwrap_or(usize::MAX)
 }
 

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{Coding, Compressor, EncodeError, Flags, Header, Limits, Value};
+use super::{Coding, Compressor, EncodeError, Encryptor, Flags, Header, Limits, Value};
 
 /// Turns packets into records.
 ///
-/// A large byte argument is not copied: it becomes a chunk record of its own whose payload is the [`Bytes`] given.
+/// A large byte argument is not copied, unless it is encrypted: it becomes a chunk record of its own whose payload is
+/// the [`Bytes`] given.
 /// Byte arguments are taken to be compressed already (pixels, files) and are never compressed again.
 #[derive(Debug)]
 pub struct Encoder {
@@ -16,6 +17,7 @@ pub struct Encoder {
     compression: Option<(Compressor, u8)>,
     chunks: bool,
     inline_max: usize,
+    encryptor: Option<Encryptor>,
     /// The body being built, and the same compressed.
     body: Vec<u8>,
     compressed: Vec<u8>,
@@ -39,6 +41,7 @@ impl Encoder {
             compression: None,
             chunks: true,
             inline_max: Self::INLINE_MAX,
+            encryptor: None,
             body: Vec::new(),
             compressed: Vec::new(),
             records: BytesMut::new(),
@@ -75,9 +78,20 @@ impl Encoder {
         self.inline_max = max;
     }
 
+    /// Encrypts the next records with this.
+    pub fn set_encryptor(&mut self, encryptor: Encryptor) {
+        self.encryptor = Some(encryptor);
+    }
+
+    /// Whether records are encrypted.
+    pub const fn encrypts(&self) -> bool {
+        self.encryptor.is_some()
+    }
+
     /// Appends the records of the packet `items` to `out` and returns how many bytes they are.
     ///
-    /// `more` tells that another packet follows at once. On an error `out` is as before.
+    /// `more` tells that another packet follows at once. On an error `out` is as before, except after one of the
+    /// cipher: then the connection has to end.
     pub fn encode(
         &mut self,
         items: &[Value],
@@ -94,15 +108,19 @@ impl Encoder {
         };
         let main = Header::new(self.flags(more), compression, 0, body.len())?;
         let mut records = Records {
+            encryptor: self.encryptor.as_mut(),
             buffer: &mut self.records,
             out,
             bytes: 0,
         };
         for (index, data) in chunks.of(items) {
-            records.chunk(Header::new(Flags::NONE, 0, index, data.len())?, data);
+            records.chunk(Header::new(Flags::NONE, 0, index, data.len())?, data)?;
         }
-        records.main(main, body);
+        records.main(main, body)?;
         let bytes = records.bytes;
+        if self.encryptor.is_some() && bytes > Self::KEEP_MAX {
+            self.records = BytesMut::new();
+        }
         for buffer in [&mut self.body, &mut self.compressed] {
             if buffer.capacity() > Self::KEEP_MAX {
                 *buffer = Vec::new();
@@ -209,8 +227,9 @@ impl Chunks {
     }
 }
 
-/// Collects records: small ones are joined, large payloads are passed on as they are.
+/// Collects records: small ones are joined, large payloads are passed on as they are, or encrypted on the way.
 struct Records<'a> {
+    encryptor: Option<&'a mut Encryptor>,
     buffer: &'a mut BytesMut,
     out: &'a mut VecDeque<Bytes>,
     bytes: usize,
@@ -222,33 +241,53 @@ impl Records<'_> {
     /// Memory is taken in pieces of at least this size.
     const PIECE: usize = 16 << 10;
 
-    fn chunk(&mut self, header: Header, data: &Bytes) {
-        if data.len() <= Self::JOIN_MAX {
-            self.join(header, data);
-            return;
+    fn chunk(&mut self, header: Header, data: &Bytes) -> Result<(), EncodeError> {
+        if self.encryptor.is_some() || data.len() <= Self::JOIN_MAX {
+            return self.join(header, data);
         }
-        self.join(header, &[]);
+        self.join(header, &[])?;
         self.flush();
         self.bytes += data.len();
         self.out.push_back(data.clone());
+        Ok(())
     }
 
-    fn main(&mut self, header: Header, body: &[u8]) {
-        self.join(header, body);
+    fn main(&mut self, header: Header, body: &[u8]) -> Result<(), EncodeError> {
+        self.join(header, body)?;
         self.flush();
+        Ok(())
     }
 
-    fn join(&mut self, header: Header, payload: &[u8]) {
-        let size = Header::SIZE + payload.len();
+    fn join(&mut self, mut header: Header, payload: &[u8]) -> Result<(), EncodeError> {
+        let size = match &self.encryptor {
+            Some(encryptor) => {
+                let size = encryptor.header_size(payload.len());
+                let flags = header.flags.with(Flags::CIPHER);
+                header = Header::new(flags, header.compression, header.chunk, size)?;
+                encryptor.wire_size(payload.len())
+            }
+            None => payload.len(),
+        };
+        let size = Header::SIZE + size;
         if self.buffer.capacity() - self.buffer.len() < size {
+            // rather another slice to write than a copy
+            self.flush();
             self.buffer.reserve(size.max(Self::PIECE));
         }
         self.buffer.put_slice(&header.to_bytes());
-        self.buffer.put_slice(payload);
+        match &mut self.encryptor {
+            Some(encryptor) => encryptor
+                .seal(payload, self.buffer)
+                .map_err(EncodeError::Cipher)?,
+            None => self.buffer.put_slice(payload),
+        }
         self.bytes += size;
+        Ok(())
     }
 
     fn flush(&mut self) {
-        self.out.push_back(self.buffer.split().freeze());
+        if !self.buffer.is_empty() {
+            self.out.push_back(self.buffer.split().freeze());
+        }
     }
 }

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::Compressor;
+use super::{CipherError, Compressor};
 
-/// Why received bytes are no packet. All but [`Cipher`](Self::Cipher) are the peer's fault.
+/// Why received bytes are no packet. All but [`CipherFailed`](Self::CipherFailed) are the peer's fault, or that of
+/// whoever gave the two ends different keys.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -18,14 +19,20 @@ pub enum DecodeError {
         reason: &'static str,
     },
     /// The record is encrypted and there is no key.
-    #[error("the record is encrypted")]
+    #[error("the packet is encrypted")]
     Cipher,
+    /// The cipher itself failed.
+    #[error("{0}")]
+    CipherFailed(CipherError),
     /// A compressed payload that does not decompress.
     #[error("invalid {0} data: {1}")]
     Compression(Compressor, CompressionError),
     /// A header that breaks the rules of `wire.md` 1.2 or 1.3.
     #[error("invalid packet header: {0}")]
     Header(&'static str),
+    /// The record was encrypted with another key.
+    #[error("the packet does not decrypt: both ends need the same key")]
+    Key,
     /// The stream does not hold xpra records: all that was received of it so far, at most 4 KiB.
     ///
     /// Peers that refuse a connection before the hello say why in plain text (`wire.md` 1.9).
@@ -34,6 +41,9 @@ pub enum DecodeError {
     /// A value that is not a packet (`wire.md` 1.6).
     #[error("invalid packet: {0}")]
     Packet(&'static str),
+    /// The record is not encrypted and should be.
+    #[error("the packet is not encrypted")]
+    Plain,
     /// A record larger than [`Limits::record`](super::Limits::record).
     #[error("a record of {size} bytes exceeds the limit of {limit}")]
     TooLarge {
@@ -115,6 +125,9 @@ pub enum CompressionError {
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {
+    /// The cipher failed; what follows could not be decrypted.
+    #[error("{0}")]
+    Cipher(CipherError),
     /// The compressor failed.
     #[error("compression failed")]
     Compression,

@@ -9,17 +9,17 @@ use super::json::{from_hex, from_json, to_json};
 use super::*;
 
 /// The vectors of a file in `vectors/`.
-fn vectors(file: &str) -> Vec<Json> {
+pub(super) fn vectors(file: &str) -> Vec<Json> {
     let path = format!("{}/src/codec/vectors/{file}.json", env!("CARGO_MANIFEST_DIR"));
     let json: Json = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     json["vectors"].as_array().unwrap().clone()
 }
 
-fn name(vector: &Json) -> &str {
+pub(super) fn name(vector: &Json) -> &str {
     vector["name"].as_str().unwrap()
 }
 
-fn hex(vector: &Json) -> Bytes {
+pub(super) fn hex(vector: &Json) -> Bytes {
     if let Some(repeat) = vector.get("hex_repeat") {
         let part = |key: &str| from_hex(repeat[key].as_str().unwrap()).unwrap();
         let count = usize::try_from(repeat["count"].as_u64().unwrap()).unwrap();

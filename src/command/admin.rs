@@ -2,7 +2,7 @@
 
 use super::exit::{ExitCode, Failure};
 use super::info;
-use super::server::{Sockets, find, query};
+use super::server::ConnectArgs;
 use crate::address::Target;
 use crate::discovery::{Environment, Places, SessionState, probe_socket};
 use crate::session::{Answer, Request, now};
@@ -25,7 +25,7 @@ pub(super) struct ServersArgs {
     #[arg(value_name = "SESSION")]
     pub(super) sessions: Vec<String>,
     #[command(flatten)]
-    pub(super) sockets: Sockets,
+    pub(super) connect: ConnectArgs,
 }
 
 /// What to tell which server.
@@ -45,7 +45,7 @@ pub(super) struct ControlArgs {
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
-    pub(super) sockets: Sockets,
+    pub(super) connect: ConnectArgs,
 }
 
 /// What servers may be told.
@@ -84,7 +84,7 @@ pub(super) async fn run(
     environment: &Environment,
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
-    let places = args.sockets.places(environment);
+    let places = args.connect.sockets.places(environment);
     let sessions = match args.sessions.as_slice() {
         [] => vec![String::new()],
         [all] if all == "all" => own_sessions(&places, environment).await,
@@ -101,7 +101,7 @@ pub(super) async fn run(
     let mut code = ExitCode::Ok;
     let mut sessions = sessions.iter().peekable();
     while let Some(session) = sessions.next() {
-        match tell(session, order, &places, environment, out).await {
+        match tell(session, order, &args.connect, environment, out).await {
             Ok(()) => {}
             Err(failure) if sessions.peek().is_none() && code == ExitCode::Ok => return Err(failure),
             Err(failure) => {
@@ -128,12 +128,13 @@ async fn own_sessions(places: &Places, environment: &Environment) -> Vec<String>
 async fn tell(
     session: &str,
     order: Order,
-    places: &Places,
+    connect: &ConnectArgs,
     environment: &Environment,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let address = find(session, places, environment).await?;
-    let answer = query(&address, environment, &order.request()).await?;
+    let route = connect.route(session, environment).await?;
+    let address = route.address.clone();
+    let answer = route.ask(&order.request()).await?;
     if let Answer::Goodbye { reason, details } = answer
         && !reason.is_empty()
     {
@@ -183,9 +184,9 @@ pub(super) async fn control(
     environment: &Environment,
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
-    let address = find(&args.session, &args.sockets.places(environment), environment).await?;
     let words = args.words.iter().map(Into::into).collect();
-    let answer = query(&address, environment, &Request::Control(words)).await?;
+    let route = args.connect.route(&args.session, environment).await?;
+    let answer = route.ask(&Request::Control(words)).await?;
     let Answer::Command { code, text } = answer else {
         return Err(Failure::new(
             ExitCode::Unsupported,

@@ -2,21 +2,19 @@
 
 use super::exit::{ExitCode, Failure};
 use super::options::boolean;
-use super::server::{Sockets, connect_options, find};
-use crate::codec::Dialect;
+use super::server::{ConnectArgs, Route};
 use crate::discovery::Environment;
 use crate::display::Windows;
 use crate::display::headless::Headless;
 use crate::display::x11::X11Windows;
-use crate::protocol::{CloseReason, Connection, ConnectionConfig};
+use crate::protocol::{CloseReason, ConnectionConfig};
 use crate::session::client::{
     ClientOptions, ClientSession, Departure, Desktop, Direction, Identity, ToSession, Viewer, client_hello,
 };
-use crate::session::dial;
+use crate::session::{Login, dial};
 use crate::transport::connect;
 use crate::types::{Encoding, Size};
 use clap::ArgAction::Set;
-use std::time::Instant;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
@@ -91,7 +89,7 @@ pub(super) struct AttachArgs {
     #[arg(long, value_name = "BITS", default_value = "auto", value_parser = bits_per_second)]
     bandwidth_limit: u64,
     #[command(flatten)]
-    sockets: Sockets,
+    connect: ConnectArgs,
 }
 
 /// A list of encodings.
@@ -134,7 +132,12 @@ impl AttachArgs {
 /// Attaches, and stays until the session, the display or the user ends it.
 pub(super) async fn run(args: &AttachArgs, environment: &Environment) -> Result<ExitCode, Failure> {
     let options = args.options();
-    let address = find(&args.session, &args.sockets.places(environment), environment).await?;
+    let Route {
+        address,
+        options: connecting,
+        username,
+        handlers,
+    } = args.connect.route(&args.session, environment).await?;
     let (windows, display): (Box<dyn Windows>, _) = match environment.variable("DISPLAY") {
         _ if args.headless => (Box::new(Headless::new(HEADLESS)), "headless"),
         Some(display) => (Box::new(open(display)?), display),
@@ -147,8 +150,11 @@ pub(super) async fn run(args: &AttachArgs, environment: &Environment) -> Result<
         size: windows.screen_size(),
         keymap: windows.keymap(),
     };
-    let identity = identity(environment, display);
-    let (mut session, seat, to_session) = ClientSession::new(&options)?;
+    let identity = identity(environment, display, &username);
+    let asked = options.clone();
+    let hello = move |dialect| client_hello(dialect, &identity, &desktop, &asked);
+    let login = Login::new(ConnectionConfig::default(), handlers, hello);
+    let (mut session, seat, to_session) = ClientSession::new(&options, login)?;
     let viewer = Viewer::new(windows, options.clone(), seat);
     let viewer = std::thread::Builder::new()
         .name("viewer".to_owned())
@@ -156,25 +162,15 @@ pub(super) async fn run(args: &AttachArgs, environment: &Environment) -> Result<
     let (signalled, signal) = watch::channel(None);
     let signals = tokio::spawn(forward_signals(signals()?, signalled, to_session));
 
-    let connecting = connect_options(environment);
     let open = async || {
         let mut signal = signal.clone();
         tokio::select! {
             biased;
             number = signal.wait_for(Option::is_some) => Err(interrupted(number.ok().and_then(|number| *number))),
-            link = connect(&address, &connecting) => Ok(link?.stream),
+            link = connect(&address, &connecting) => Ok(link?.into()),
         }
     };
-    let config = ConnectionConfig::default();
-    let begin = |dialect: Dialect, now: Instant| {
-        Connection::client(
-            &config,
-            dialect,
-            client_hello(dialect, &identity, &desktop, &options),
-            now,
-        )
-    };
-    let ended = dial(open, begin, &mut session).await;
+    let ended = dial(open, &mut session).await;
     signals.abort();
     let (connected, departure) = (session.is_connected(), session.departure().cloned());
     // without a session the viewer closes its windows and ends
@@ -188,14 +184,9 @@ fn open(display: &str) -> Result<X11Windows, Failure> {
     X11Windows::open(Some(display)).map_err(|error| Failure::new(ExitCode::NoDisplay, error.to_string()))
 }
 
-fn identity(environment: &Environment, display: &str) -> Identity {
+fn identity(environment: &Environment, display: &str, username: &str) -> Identity {
     let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
-    Identity::new(
-        machine.trim(),
-        &environment.hostname,
-        &environment.username(),
-        display,
-    )
+    Identity::new(machine.trim(), &environment.hostname, username, display)
 }
 
 /// The signals to leave on.
@@ -238,10 +229,7 @@ fn code_of_signal(number: Option<i32>) -> ExitCode {
 fn outcome(reason: &CloseReason, connected: bool, departure: Option<Departure>) -> Result<ExitCode, Failure> {
     match departure {
         Some(Departure::Display(error)) => Err(Failure::new(ExitCode::NoDisplay, error.to_string())),
-        Some(Departure::PasswordRequired) => Err(Failure::new(
-            ExitCode::PasswordRequired,
-            "the server requires a password: this is not supported yet",
-        )),
+        Some(Departure::Login(error)) => Err(error.into()),
         Some(Departure::Signal(number)) => Ok(code_of_signal(Some(number))),
         Some(Departure::WindowClosed) => Ok(ExitCode::Ok),
         None => match ExitCode::of_session(reason, connected) {
@@ -355,6 +343,7 @@ fn bits_per_second(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::ClientAuthError;
     use crate::display::DisplayError;
     use crate::protocol::reason;
     use clap::Parser;
@@ -438,7 +427,10 @@ mod tests {
             (Departure::Signal(2), ExitCode::Interrupted),
             (Departure::Signal(15), ExitCode::Terminated),
             (Departure::WindowClosed, ExitCode::Ok),
-            (Departure::PasswordRequired, ExitCode::PasswordRequired),
+            (
+                Departure::Login(ClientAuthError::NoPassword("")),
+                ExitCode::PasswordRequired,
+            ),
             (
                 Departure::Display(DisplayError::Request("gone".into())),
                 ExitCode::NoDisplay,

@@ -3,7 +3,7 @@
 
 use super::exit::{ExitCode, Failure};
 use crate::address::{Address, Bind, TransportKind};
-use crate::codec::Dialect;
+use crate::auth::Handlers;
 use crate::display::Windows;
 use crate::display::card::{Clock, TestCard, read_frame_number};
 use crate::display::headless::Headless;
@@ -13,7 +13,7 @@ use crate::session::client::{
     ClientOptions, ClientSession, Departure, Desktop, Identity, ToSession, Viewer, client_hello,
 };
 use crate::session::server::{self, ServerConfig};
-use crate::session::{dial, now};
+use crate::session::{Login, Opened, dial, now};
 use crate::transport::{ConnectOptions, ListenOptions, connect, listen};
 use crate::types::{Image, Rect, Size, WindowId};
 use rustix::time::{ClockId, clock_gettime};
@@ -228,7 +228,10 @@ async fn attach(address: &Address, windows: Box<dyn Windows>, time: Duration) ->
         keymap: windows.keymap(),
     };
     let identity = Identity::new("demo", "demo", "demo", "demo");
-    let (mut session, seat, to_session) = ClientSession::new(&options)?;
+    let (asked, screen) = (options.clone(), desktop.clone());
+    let hello = move |dialect| client_hello(dialect, &identity, &screen, &asked);
+    let login = Login::new(ConnectionConfig::default(), Handlers::default(), hello);
+    let (mut session, seat, to_session) = ClientSession::new(&options, login)?;
     let viewer = Viewer::new(windows, options.clone(), seat);
     let viewer = std::thread::Builder::new()
         .name("viewer".into())
@@ -237,16 +240,9 @@ async fn attach(address: &Address, windows: Box<dyn Windows>, time: Duration) ->
         tokio::time::sleep(time).await;
         let _gone = to_session.send(ToSession::Depart(Departure::WindowClosed));
     });
-    let open = async || {
-        connect(address, &ConnectOptions::default())
-            .await
-            .map(|link| link.stream)
-    };
-    let begin = |dialect: Dialect, now| {
-        let hello = client_hello(dialect, &identity, &desktop, &options);
-        Connection::client(&ConnectionConfig::default(), dialect, hello, now)
-    };
-    let ended = dial(open, begin, &mut session).await;
+    let options = ConnectOptions::default();
+    let open = async || connect(address, &options).await.map(Opened::from);
+    let ended = dial(open, &mut session).await;
     timer.abort();
     drop(session);
     let _panicked = viewer.join();

@@ -140,6 +140,8 @@ impl From<AddressError> for Failure {
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         let code = match error {
+            ConnectError::Ssh { .. } => ExitCode::SshFailure,
+            ConnectError::SshHostKey { .. } => ExitCode::SshKeyFailure,
             ConnectError::Unsupported { .. } => ExitCode::Unsupported,
             _ => ExitCode::ConnectionFailed,
         };
@@ -191,7 +193,7 @@ impl From<RequestError> for Failure {
             },
             RequestError::Missing(_) => ExitCode::Failure,
             RequestError::NoReply => ExitCode::Timeout,
-            RequestError::PasswordRequired => ExitCode::PasswordRequired,
+            RequestError::Login(error) => return error.clone().into(),
             RequestError::Unsupported(_) => ExitCode::Unsupported,
             RequestError::WrongEcho => ExitCode::InternalError,
         };

@@ -5,16 +5,21 @@
 
 mod admin;
 mod attach;
+pub mod auth;
 pub mod demo;
+pub mod echo;
 mod exit;
 mod info;
 pub mod list;
 mod options;
+mod proxy;
 mod query;
 mod server;
 pub mod shadow;
+pub mod terminal;
 #[cfg(test)]
 mod tests;
+pub mod web;
 pub mod wire;
 
 pub use exit::{ExitCode, Failure};
@@ -85,6 +90,9 @@ enum Subcommand {
     Demo(demo::DemoArgs),
     /// Disconnect the clients of servers
     Detach(ServersArgs),
+    /// Send WebSocket messages back, for suites that test how the protocol is kept
+    #[command(hide = true)]
+    Echo(echo::EchoArgs),
     /// End servers, but leave their applications running
     Exit(ServersArgs),
     /// Print who a server is
@@ -103,6 +111,19 @@ enum Subcommand {
     Version(QueryArgs),
     /// Look into captured bytes of the protocol
     Wire(wire::WireArgs),
+    /// Prepare this account for SSH clients, which needs nothing
+    #[command(name = "initenv", hide = true)]
+    InitEnv(proxy::IgnoredArgs),
+    /// Connect standard input and output to a session, for SSH clients
+    #[command(name = "_proxy", hide = true)]
+    Proxy(proxy::ProxyArgs),
+    /// Start a session, for SSH clients
+    #[command(
+        name = "_proxy_start",
+        hide = true,
+        aliases = ["_proxy_start_desktop", "_proxy_start_seamless", "_proxy_start_monitor", "_proxy_shadow_start"]
+    )]
+    ProxyStart(proxy::IgnoredArgs),
 }
 
 impl Program {
@@ -187,6 +208,7 @@ impl Subcommand {
             Self::Control(args) => admin::control(&args, environment, out).await,
             Self::Demo(args) => demo::run(&args, environment.variable("DISPLAY"), out).await,
             Self::Detach(args) => admin::run(&args, Order::Detach, environment, out).await,
+            Self::Echo(args) => echo::run(&args).await,
             Self::Exit(args) => admin::run(&args, Order::Exit, environment, out).await,
             Self::Id(args) => query::run(&args, Request::Id, environment, out).await,
             Self::Info(args) => {
@@ -205,6 +227,9 @@ impl Subcommand {
                 wire::run(args)?;
                 Ok(ExitCode::Ok)
             }
+            Self::InitEnv(_) => Ok(ExitCode::Ok),
+            Self::Proxy(args) => proxy::run(&args, environment).await,
+            Self::ProxyStart(_) => Ok(proxy::start("_proxy_start")),
         }
     }
 }
@@ -266,8 +291,6 @@ const ABSENT: &[&str] = &[
     "print",
     "run",
     "showconfig",
-    "_proxy",
-    "initenv",
 ];
 
 /// A command line that makes no sense.

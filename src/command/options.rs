@@ -8,6 +8,7 @@ mod known;
 
 use self::known::{Fallback, KNOWN, Kind};
 use super::exit::{ExitCode, Failure};
+pub(super) use crate::address::closest;
 use clap::{Arg, ArgAction, Command};
 use std::ffi::OsString;
 
@@ -288,32 +289,6 @@ fn collect_names<'a>(command: &'a Command, names: &mut Vec<&'a str>) {
     for subcommand in command.get_subcommands() {
         collect_names(subcommand, names);
     }
-}
-
-/// The name that is the fewest typing mistakes away, if they are few.
-pub(super) fn closest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let most = (word.chars().count() / 3).max(1);
-    let near = names.into_iter().map(|name| (mistakes(word, name), name));
-    near.filter(|(n, _)| *n <= most).min().map(|(_, name)| name)
-}
-
-/// The Levenshtein distance.
-fn mistakes(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = *cell;
-            left = substituted.min(left + 1).min(*cell + 1);
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

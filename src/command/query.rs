@@ -2,7 +2,7 @@
 
 use super::exit::{ExitCode, Failure};
 use super::info;
-use super::server::{Sockets, find, query};
+use super::server::ConnectArgs;
 use crate::codec::Value;
 use crate::discovery::Environment;
 use crate::session::{Answer, Request};
@@ -19,7 +19,7 @@ pub(super) struct QueryArgs {
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
-    pub(super) sockets: Sockets,
+    pub(super) connect: ConnectArgs,
 }
 
 /// What `info` should tell.
@@ -105,8 +105,11 @@ pub(super) async fn screenshot(
 }
 
 async fn asked(args: &QueryArgs, request: &Request, environment: &Environment) -> Result<Answer, Failure> {
-    let address = find(&args.session, &args.sockets.places(environment), environment).await?;
-    query(&address, environment, request).await
+    args.connect
+        .route(&args.session, environment)
+        .await?
+        .ask(request)
+        .await
 }
 
 fn print_json(json: &serde_json::Value, out: &mut dyn Write) -> Result<(), Failure> {

@@ -1,12 +1,71 @@
 //! From what the user typed to a server that answers: shared by all commands that talk to one.
 
+use super::auth::ClientAuthArgs;
 use super::exit::{ExitCode, Failure};
+use super::terminal::Terminal;
 use crate::address::{Address, Target};
+use crate::auth::Handlers;
 use crate::discovery::{DiscoveryError, Environment, Places, resolve};
-use crate::session::{Answer, Request, ask};
+use crate::session::{Answer, Asker, Opened, Request, ask};
 use crate::transport::{ConnectOptions, connect};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// The options of every command that talks to a server: where it may be, and how to be let in.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct ConnectArgs {
+    #[command(flatten)]
+    pub(super) sockets: Sockets,
+    #[command(flatten)]
+    auth: ClientAuthArgs,
+}
+
+impl ConnectArgs {
+    /// The way to the server the user named: by display, session name or address, or by nothing when there is only one.
+    pub(super) async fn route(&self, named: &str, environment: &Environment) -> Result<Route, Failure> {
+        let options = ConnectOptions {
+            prompt: Arc::new(Terminal::new(environment)),
+            ..connect_options(environment)
+        };
+        let address = find(named, &self.sockets.places(environment), &options).await?;
+        let prompt = Arc::clone(&options.prompt);
+        let handlers = self
+            .auth
+            .handlers(&address.credentials, &address.options, environment, prompt)?;
+        Ok(Route {
+            username: self.auth.username(&address.credentials, environment),
+            address,
+            options,
+            handlers,
+        })
+    }
+}
+
+/// The way to a server, and into it.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) address: Address,
+    pub(super) options: ConnectOptions,
+    pub(super) username: String,
+    pub(super) handlers: Handlers,
+}
+
+impl Route {
+    /// Asks the server something and waits for the answer.
+    pub(super) async fn ask(self, request: &Request) -> Result<Answer, Failure> {
+        let Self {
+            address,
+            options,
+            username,
+            handlers,
+        } = self;
+        let asker = Asker { username, handlers };
+        let open = async || connect(&address, &options).await.map(Opened::from);
+        let answer = ask(open, request, asker).await?;
+        answer.map_err(|error| Failure::from(error).at(&address))
+    }
+}
 
 /// Where the sockets of this machine's sessions are.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -26,7 +85,7 @@ impl Sockets {
     }
 }
 
-/// How long and how often to try (`XPRA_CONNECT_TIMEOUT`, `XPRA_SOCKET_TIMEOUT`: seconds).
+/// How long and how often to try (`XPRA_CONNECT_TIMEOUT`, `XPRA_SOCKET_TIMEOUT`, `XPRA_VSOCK_TIMEOUT`: seconds).
 pub(super) fn connect_options(environment: &Environment) -> ConnectOptions {
     let seconds = |name: &str| {
         let value = environment.variable(name)?.parse().ok()?;
@@ -36,26 +95,22 @@ pub(super) fn connect_options(environment: &Environment) -> ConnectOptions {
     ConnectOptions {
         timeout: seconds("XPRA_CONNECT_TIMEOUT").unwrap_or(defaults.timeout),
         attempt_timeout: seconds("XPRA_SOCKET_TIMEOUT").unwrap_or(defaults.attempt_timeout),
+        vsock_timeout: seconds("XPRA_VSOCK_TIMEOUT").unwrap_or(defaults.vsock_timeout),
         ..defaults
     }
 }
 
 /// The address to connect to for what the user named: a display, a session, an address, or nothing for the only
 /// session there is.
-pub(super) async fn find(
-    named: &str,
-    places: &Places,
-    environment: &Environment,
-) -> Result<Address, Failure> {
+pub(super) async fn find(named: &str, places: &Places, options: &ConnectOptions) -> Result<Address, Failure> {
     let address: Address = named.parse()?;
     for warning in &address.warnings {
         tracing::warn!("{warning}");
     }
-    let options = connect_options(environment);
     match resolve(&address, places, options.timeout).await {
         Ok(found) => Ok(found),
         Err(DiscoveryError::SessionName { name, live }) => {
-            let socket = named_session(&name, live, &options).await?;
+            let socket = named_session(&name, live, options).await?;
             Ok(Address {
                 target: Target::Socket(socket),
                 ..address
@@ -68,8 +123,13 @@ pub(super) async fn find(
 /// Asks each server for its name.
 async fn named_session(name: &str, live: Vec<PathBuf>, options: &ConnectOptions) -> Result<PathBuf, Failure> {
     for socket in live {
-        let address = Address::new(Target::Socket(socket.clone()));
-        match query_with(&address, options, &Request::Id).await {
+        let route = Route {
+            address: Address::new(Target::Socket(socket.clone())),
+            options: options.clone(),
+            username: String::new(),
+            handlers: Handlers::default(),
+        };
+        match route.ask(&Request::Id).await {
             Ok(Answer::Id(id))
                 if id.get("session-name").and_then(|v| v.as_text()).as_deref() == Some(name) =>
             {
@@ -81,24 +141,4 @@ async fn named_session(name: &str, live: Vec<PathBuf>, options: &ConnectOptions)
     }
     let message = format!("no session is named '{name}': see which there are with the list command");
     Err(Failure::new(ExitCode::ServerNotFound, message))
-}
-
-/// Sends a request to the server at an address that was [found](find).
-pub(super) async fn query(
-    address: &Address,
-    environment: &Environment,
-    request: &Request,
-) -> Result<Answer, Failure> {
-    query_with(address, &connect_options(environment), request).await
-}
-
-async fn query_with(
-    address: &Address,
-    options: &ConnectOptions,
-    request: &Request,
-) -> Result<Answer, Failure> {
-    let open = async || connect(address, options).await.map(|link| link.stream);
-    ask(open, request)
-        .await?
-        .map_err(|error| Failure::from(error).at(address))
 }

@@ -1,5 +1,6 @@
 //! `shadow`: share an existing display.
 
+use super::auth::ServerAuthArgs;
 use super::exit::{ExitCode, Failure};
 use super::options::boolean;
 use crate::address::{Bind, Place, TransportKind};
@@ -32,6 +33,9 @@ pub struct ServeArgs {
     /// TCP addresses to listen on, such as 127.0.0.1:14500.
     #[arg(long, value_name = "[HOST]:PORT")]
     pub bind_tcp: Vec<String>,
+    /// vsock addresses to listen on, such as auto:14500, for the host or the guests of this machine.
+    #[arg(long, value_name = "CID:PORT")]
+    pub bind_vsock: Vec<String>,
     /// Lowest TCP port that may be used; 0 always asks the kernel for a free one.
     #[arg(long, value_name = "PORT", default_value_t = 1024)]
     pub min_port: u16,
@@ -41,6 +45,9 @@ pub struct ServeArgs {
     /// Directories to use instead of the usual ones.
     #[arg(long, value_name = "DIR[:DIR..]")]
     pub socket_dirs: Vec<String>,
+    /// Who may use the server.
+    #[command(flatten)]
+    pub auth: ServerAuthArgs,
     /// Mode of socket files.
     #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = octal)]
     pub socket_permissions: u32,
@@ -247,15 +254,22 @@ impl ServeArgs {
             .bind_tcp
             .iter()
             .map(|value| (TransportKind::Tcp, value.clone()));
+        let vsock = self
+            .bind_vsock
+            .iter()
+            .map(|value| (TransportKind::Vsock, value.clone()));
         let mut listeners = Vec::new();
-        for (kind, value) in tcp.chain(unix) {
+        for (kind, value) in tcp.chain(vsock).chain(unix) {
             let bind = Bind::parse(kind, &value, self.min_port)
                 .map_err(|error| Failure::new(ExitCode::Failure, error.to_string()))?;
             if matches!(bind.place, Place::None) {
                 continue;
             }
             refuse_unsafe(&bind)?;
-            let door = Arc::new(Door::default());
+            let door = Arc::new(Door {
+                auth: self.auth.chain(kind, &bind.options, environment)?,
+                options: bind.options.clone(),
+            });
             listeners.extend(
                 listen(&bind, &options)
                     .await?
@@ -305,7 +319,7 @@ impl ServeArgs {
 
 /// Options that promise safety must not be ignored.
 fn refuse_unsafe(bind: &Bind) -> Result<(), Failure> {
-    let promised = ["auth", "encryption", "ssl-cert", "ssl", "keyfile"];
+    let promised = ["encryption", "ssl-cert", "ssl", "keyfile"];
     match promised.into_iter().find(|key| bind.options.get(key).is_some()) {
         Some(key) => Err(Failure::new(
             ExitCode::Unsupported,

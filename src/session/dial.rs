@@ -3,8 +3,33 @@
 use super::driver::{Handler, drive, now};
 use crate::codec::Dialect;
 use crate::protocol::{CloseReason, Connection};
+use crate::transport::{BoxedStream, Link};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A fresh stream to the server.
+#[derive(Debug)]
+pub struct Opened<S> {
+    /// The bytes.
+    pub stream: S,
+    /// True when nobody on the way can read along.
+    pub is_private: bool,
+}
+
+impl From<Link> for Opened<BoxedStream> {
+    fn from(link: Link) -> Self {
+        Self {
+            stream: link.stream,
+            is_private: link.info.is_private,
+        }
+    }
+}
+
+/// The client's end of connections that are dialled.
+pub trait Caller: Handler {
+    /// The connection that says hello in a dialect.
+    fn begin(&mut self, dialect: Dialect, is_private: bool, now: Instant) -> Connection;
+}
 
 /// What 3.1 servers say to the first packet of a 6.x client.
 const NOT_THIS_DIALECT: &str = "failed to parse bencode packet";
@@ -12,27 +37,26 @@ const NOT_THIS_DIALECT: &str = "failed to parse bencode packet";
 /// Opens a stream and runs a session over it until it ends; a server that does not understand the 6.x dialect gets
 /// a second stream in that of 3.1.
 ///
-/// `open` gives a fresh stream, `begin` the connection that says hello in a dialect. Only the connection that went
-/// furthest is reported, but `handler` sees each of them close. An error of `open` is handed through.
+/// Only the connection that went furthest is reported, but `caller` sees each of them close. An error of `open` is
+/// handed through.
 pub async fn dial<S, E, H>(
-    mut open: impl AsyncFnMut() -> Result<S, E>,
-    mut begin: impl FnMut(Dialect, Instant) -> Connection,
-    handler: &mut H,
+    mut open: impl AsyncFnMut() -> Result<Opened<S>, E>,
+    caller: &mut H,
 ) -> Result<(CloseReason, Connection), E>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    H: Handler,
+    H: Caller,
 {
-    let stream = open().await?;
-    let mut connection = begin(Dialect::G6, now());
-    let reason = drive(stream, &mut connection, handler).await;
+    let Opened { stream, is_private } = open().await?;
+    let mut connection = caller.begin(Dialect::G6, is_private, now());
+    let reason = drive(stream, &mut connection, caller).await;
     if !is_other_dialect(&reason, &connection) {
         return Ok((reason, connection));
     }
     tracing::debug!(%reason, "trying the dialect of 3.1");
-    let stream = open().await?;
-    let mut connection = begin(Dialect::G3, now());
-    let reason = drive(stream, &mut connection, handler).await;
+    let Opened { stream, is_private } = open().await?;
+    let mut connection = caller.begin(Dialect::G3, is_private, now());
+    let reason = drive(stream, &mut connection, caller).await;
     Ok((reason, connection))
 }
 
@@ -56,14 +80,25 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     #[derive(Default)]
-    struct Closes(Vec<CloseReason>);
+    struct Closes {
+        tried: Vec<Dialect>,
+        closes: Vec<CloseReason>,
+    }
+
+    impl Caller for Closes {
+        fn begin(&mut self, dialect: Dialect, _: bool, now: Instant) -> Connection {
+            self.tried.push(dialect);
+            let config = ConnectionConfig::default();
+            Connection::client(&config, dialect, Capabilities::default(), now)
+        }
+    }
 
     impl Handler for Closes {
         type Message = Infallible;
 
         fn event(&mut self, _: &mut Connection, event: Event, _: Instant) {
             if let Event::Closed(reason) = event {
-                self.0.push(reason);
+                self.closes.push(reason);
             }
         }
 
@@ -88,21 +123,17 @@ mod tests {
     }
 
     async fn dialects(answer: &'static [u8]) -> Vec<Dialect> {
-        let mut tried = Vec::new();
         let mut closes = Closes::default();
-        let begin = |dialect, now| {
-            tried.push(dialect);
-            Connection::client(
-                &ConnectionConfig::default(),
-                dialect,
-                Capabilities::default(),
-                now,
-            )
+        let open = async || {
+            let stream = server(answer);
+            Ok::<_, Infallible>(Opened {
+                stream,
+                is_private: true,
+            })
         };
-        let ended = dial(async || Ok::<_, Infallible>(server(answer)), begin, &mut closes).await;
-        let Ok((reason, _)) = ended;
-        assert_eq!(closes.0.last(), Some(&reason));
-        tried
+        let Ok((reason, _)) = dial(open, &mut closes).await;
+        assert_eq!(closes.closes.last(), Some(&reason));
+        closes.tried
     }
 
     #[tokio::test]

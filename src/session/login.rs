@@ -1,8 +1,9 @@
 //! The client's half of logging in: answers the server's challenges with the passwords there are (`wire.md` 5.2).
 
 use crate::auth::client::{ClientAuthError, Reaction, ServerChallenge};
+use crate::auth::digest::{DIGESTS, SALT_DIGESTS};
 use crate::auth::{Answer, Handlers};
-use crate::codec::Dialect;
+use crate::codec::{Dialect, Value};
 use crate::packet::{Capabilities, Packet};
 use crate::protocol::{Connection, ConnectionConfig};
 use bytes::Bytes;
@@ -41,9 +42,22 @@ impl Login {
 
     /// Begins on a new stream; `is_private` tells that nobody on the way can read along.
     pub(super) fn begin(&mut self, dialect: Dialect, is_private: bool, now: Instant) -> Connection {
-        self.is_private = is_private || self.config.encryption.is_some();
+        self.is_private = is_private;
         self.asking = None;
-        Connection::client(&self.config, dialect, (self.hello)(dialect), now)
+        Connection::client(&self.config, dialect, self.hello(dialect), now)
+    }
+
+    /// The hello in a dialect, with the ways to prove who we are.
+    fn hello(&self, dialect: Dialect) -> Capabilities {
+        let mut caps = (self.hello)(dialect);
+        // the last one is the password itself
+        let digests = DIGESTS.iter().filter(|name| self.is_private || **name != "xor");
+        caps.set(
+            "digest",
+            Value::List(digests.map(|name| (*name).into()).collect()),
+        )
+        .set("salt-digest", SALT_DIGESTS);
+        caps
     }
 
     /// The server wants proof; anything but a challenge is ignored.
@@ -91,7 +105,7 @@ impl Login {
 
     /// Sends an answer.
     pub(super) fn respond(&self, connection: &mut Connection, answer: &Answer, now: Instant) {
-        let hello = (self.hello)(connection.dialect());
+        let hello = self.hello(connection.dialect());
         let response = Bytes::copy_from_slice(answer.response.expose());
         connection.respond(hello, response, answer.client_salt.clone(), now);
     }

@@ -5,14 +5,16 @@ mod dial;
 mod driver;
 #[cfg(test)]
 mod fake_screen;
+mod login;
 mod mailbox;
 mod painter;
 mod request;
 pub mod screen;
 pub mod server;
 
-pub use dial::dial;
+pub use dial::{Caller, Opened, dial};
 pub use driver::{Handler, drive, now};
+pub use login::Login;
 pub use mailbox::{Disconnected, Mailbox, Outbox, mailbox};
 pub use painter::{Painter, Piece};
-pub use request::{Answer, Request, RequestError, ask};
+pub use request::{Answer, Asker, Request, RequestError, ask};

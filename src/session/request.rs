@@ -3,15 +3,17 @@
 #[cfg(test)]
 mod tests;
 
-use super::dial::dial;
+use super::dial::{Caller, Opened, dial};
 use super::driver::Handler;
+use super::login::Login;
+use crate::auth::client::ClientAuthError;
+use crate::auth::{Answer as Proof, Handlers};
 use crate::codec::{Dialect, Value};
 use crate::packet::{Capabilities, Packet};
 use crate::protocol::{CloseReason, Connection, ConnectionConfig, Event, TimedOut, reason};
 use crate::types::Size;
 use bytes::Bytes;
 use compact_str::CompactString;
-use std::convert::Infallible;
 use std::fmt::Write;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -100,9 +102,9 @@ pub enum RequestError {
     /// It was silent for too long.
     #[error("timeout: no answer from the server in {} s", TIMEOUT.as_secs())]
     NoReply,
-    /// It wants to know who asks.
-    #[error("the server requires a password: this is not supported yet")]
-    PasswordRequired,
+    /// It wants to know who asks, and got no answer.
+    #[error("{0}")]
+    Login(#[from] ClientAuthError),
     /// It does not do such things.
     #[error("the server does not support {0}")]
     Unsupported(&'static str),
@@ -111,13 +113,23 @@ pub enum RequestError {
     WrongEcho,
 }
 
+/// Who asks.
+#[derive(Debug, Default)]
+pub struct Asker {
+    /// The user's name.
+    pub username: String,
+    /// The passwords.
+    pub handlers: Handlers,
+}
+
 /// Asks a server and waits for the answer.
 ///
 /// `open` gives a fresh stream to it, and a second one when it turns out that the server speaks only the dialect of
 /// 3.1. An error of `open` is handed through.
 pub async fn ask<S, E>(
-    open: impl AsyncFnMut() -> Result<S, E>,
+    open: impl AsyncFnMut() -> Result<Opened<S>, E>,
     request: &Request,
+    asker: Asker,
 ) -> Result<Result<Answer, RequestError>, E>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -128,23 +140,26 @@ where
         ..ConnectionConfig::default()
     };
     let token = token();
-    let hello = capabilities(request, &token);
-    let begin = |dialect: Dialect, now| Connection::client(&config, dialect, hello.clone(), now);
+    let hello = capabilities(request, &token, &asker.username);
     let mut asking = Asking {
+        login: Login::new(config, asker.handlers, move |_| hello.clone()),
         request,
         token: &token,
         outcome: None,
         answered: false,
         deadline: None,
     };
-    let (end, _) = dial(open, begin, &mut asking).await?;
+    let (end, _) = dial(open, &mut asking).await?;
     Ok(asking.outcome(end))
 }
 
 /// The hello of a request, in the words of all generations at once.
-fn capabilities(request: &Request, token: &str) -> Capabilities {
+fn capabilities(request: &Request, token: &str, username: &str) -> Capabilities {
     let mut hello = Capabilities::default();
-    hello.set("wants", Value::List(Vec::new())).set("connect", false);
+    hello
+        .set("wants", Value::List(Vec::new()))
+        .set("connect", false)
+        .set("username", username);
     for part in [
         "keyboard",
         "mouse",
@@ -216,6 +231,7 @@ fn token() -> String {
 }
 
 struct Asking<'a> {
+    login: Login,
     request: &'a Request,
     token: &'a str,
     outcome: Option<Result<Answer, RequestError>>,
@@ -259,13 +275,20 @@ impl Asking<'_> {
 
     fn packet(&self, packet: Packet) -> Option<Result<Answer, RequestError>> {
         match packet {
-            Packet::Challenge { .. } => Some(Err(RequestError::PasswordRequired)),
             Packet::Screenshot {
                 size, encoding, data, ..
             } if *self.request == Request::Screenshot => {
                 Some(Ok(Answer::Screenshot { size, encoding, data }))
             }
             _ => None,
+        }
+    }
+
+    /// Ends the connection if there is an outcome.
+    fn ended(&mut self, connection: &mut Connection, outcome: Option<Result<Answer, RequestError>>) {
+        if self.outcome.is_none() && outcome.is_some() {
+            self.outcome = outcome;
+            connection.close(reason::DONE, "detaching");
         }
     }
 
@@ -294,8 +317,14 @@ impl Asking<'_> {
     }
 }
 
+impl Caller for Asking<'_> {
+    fn begin(&mut self, dialect: Dialect, is_private: bool, now: Instant) -> Connection {
+        self.login.begin(dialect, is_private, now)
+    }
+}
+
 impl Handler for Asking<'_> {
-    type Message = Infallible;
+    type Message = Result<Proof, ClientAuthError>;
 
     fn event(&mut self, connection: &mut Connection, event: Event, now: Instant) {
         let outcome = match event {
@@ -304,21 +333,26 @@ impl Handler for Asking<'_> {
                 self.deadline = Some(now + TIMEOUT);
                 self.hello(caps, connection)
             }
+            Event::Packet(packet @ Packet::Challenge { .. }) => self
+                .login
+                .challenged(connection, &packet, now)
+                .err()
+                .map(|error| Err(error.into())),
             Event::Packet(packet) => self.packet(packet),
             Event::Closed(_) => None,
         };
-        if self.outcome.is_none() && outcome.is_some() {
-            self.outcome = outcome;
-            connection.close(reason::DONE, "detaching");
+        self.ended(connection, outcome);
+    }
+
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Self::Message> {
+        self.login.poll_answer(context)
+    }
+
+    fn message(&mut self, connection: &mut Connection, message: Self::Message, now: Instant) {
+        match message {
+            Ok(answer) => self.login.respond(connection, &answer, now),
+            Err(error) => self.ended(connection, Some(Err(error.into()))),
         }
-    }
-
-    fn poll_message(&mut self, _: &mut Context<'_>) -> Poll<Infallible> {
-        Poll::Pending
-    }
-
-    fn message(&mut self, _: &mut Connection, message: Infallible, _: Instant) {
-        match message {}
     }
 
     fn deadline(&self) -> Option<Instant> {

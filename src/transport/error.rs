@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::websocket::UpgradeError;
 use crate::address::TransportKind;
 
 /// Why connecting failed.
@@ -38,6 +39,22 @@ pub enum ConnectError {
         /// What the resolver said.
         reason: String,
     },
+    /// SSH did not lead there.
+    #[error("cannot connect to '{target}' by ssh: {reason}")]
+    Ssh {
+        /// The address.
+        target: String,
+        /// What went wrong, and what to do.
+        reason: String,
+    },
+    /// The SSH server is not, or not surely, the one it should be.
+    #[error("cannot connect to '{target}' by ssh: {reason}")]
+    SshHostKey {
+        /// The address.
+        target: String,
+        /// What is known about its key, and what to do.
+        reason: String,
+    },
     /// A display or session name that discovery has not turned into a socket.
     #[error("'{target}' has not been looked up")]
     Unresolved {
@@ -50,9 +67,26 @@ pub enum ConnectError {
         /// The address.
         target: String,
     },
+    /// There is a server, but not one that speaks xpra over WebSockets.
+    #[error("cannot connect to '{target}': {reason}")]
+    WebSocket {
+        /// The address.
+        target: String,
+        /// What is in the way.
+        reason: UpgradeError,
+    },
 }
 
 impl ConnectError {
+    /// The other machine has nothing to talk to.
+    pub(super) fn no_xpra(target: String) -> Self {
+        let reason =
+            "no xpra command was found there: install xpra or xpra-rs on that machine, or say where it is \
+                      with --remote-xpra"
+                .to_owned();
+        Self::Ssh { target, reason }
+    }
+
     pub(super) fn failed(target: &str, error: &io::Error, waited: Duration) -> Self {
         let target = target.to_owned();
         match error.kind() {

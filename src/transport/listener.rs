@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use socket2::SockAddr;
 use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
+use tokio_vsock::VMADDR_CID_LOCAL;
 
 use super::error::AcceptError;
 use super::socket::{Socket, describe, register};
@@ -126,7 +127,7 @@ impl Listener {
         self.file.as_ref().map_or(Ok(true), SocketFile::touch)
     }
 
-    /// Where it listens: `IP:PORT`, a path or `@NAME`.
+    /// Where it listens: `IP:PORT`, a path, `@NAME`, or vsock's `CID:PORT`.
     pub fn local(&self) -> &str {
         &self.local
     }
@@ -156,10 +157,13 @@ impl Listener {
         self.file.as_ref().map(SocketFile::path)
     }
 
-    /// True when other machines can reach it.
+    /// True when other machines can reach it, be they virtual.
     pub fn is_exposed(&self) -> bool {
         let loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+        let local = self.socket.get_ref().local_addr().ok();
+        let vsock = local.as_ref().and_then(SockAddr::as_vsock_address);
         self.address().is_some_and(|address| !loopback(address.ip()))
+            || vsock.is_some_and(|(cid, _)| cid != VMADDR_CID_LOCAL)
     }
 }
 

@@ -15,12 +15,15 @@ pub(crate) mod prefixed;
 mod probe;
 mod prompt;
 mod socket;
+pub mod ssh;
 mod stale;
 mod tcp;
 #[cfg(test)]
 mod tests;
 pub mod tls;
 mod unix;
+mod vsock;
+pub mod websocket;
 
 use std::fmt;
 use std::future::Future;
@@ -44,7 +47,7 @@ pub use self::prompt::{Nobody, Prompt};
 pub use self::stale::{SessionState, probe_abstract, probe_socket};
 pub use self::tcp::connect_any;
 pub use crate::address::TransportKind;
-use crate::address::{Address, Bind, Options, Target};
+use crate::address::{Address, Bind, Options, Remote, Target};
 
 /// What every transport's byte stream can do.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -87,7 +90,7 @@ pub struct LinkInfo {
     pub kind: TransportKind,
     /// What to call it towards users: the address connected to, or the one the peer came in through.
     pub target: String,
-    /// This end: `IP:PORT`, a socket's path, or `@NAME`.
+    /// This end: `IP:PORT`, a socket's path, `@NAME`, or vsock's `CID:PORT`.
     pub local: String,
     /// The other end, likewise; for the accepting side of a unix socket that is the socket's path.
     pub peer: String,
@@ -144,10 +147,14 @@ pub struct ConnectOptions {
     pub timeout: Duration,
     /// How long one try may take (`XPRA_SOCKET_TIMEOUT`, 20 s).
     pub attempt_timeout: Duration,
+    /// The same for vsock, where it bounds all tries together (`XPRA_VSOCK_TIMEOUT`, 5 s).
+    pub vsock_timeout: Duration,
     /// Socket options.
     pub tuning: Tuning,
     /// Who can be asked about unknown hosts and passphrases.
     pub prompt: Arc<dyn Prompt>,
+    /// How to get to other machines by SSH.
+    pub ssh: ssh::SshOptions,
 }
 
 impl Default for ConnectOptions {
@@ -155,8 +162,10 @@ impl Default for ConnectOptions {
         Self {
             timeout: Duration::from_secs(20),
             attempt_timeout: Duration::from_secs(20),
+            vsock_timeout: Duration::from_secs(5),
             tuning: Tuning::default(),
             prompt: Arc::new(Nobody),
+            ssh: ssh::SshOptions::default(),
         }
     }
 }
@@ -213,12 +222,18 @@ pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Link
     let tuning = options.tuning.with(&address.options);
     let stream = match &address.target {
         Target::Abstract(name) => retry(&target, options, || unix::connect_abstract(name)).await,
-        Target::Remote(remote) if remote.kind == TransportKind::Tcp => {
+        Target::Remote(remote) if matches!(remote.kind, TransportKind::Tcp | TransportKind::Ws) => {
             let addresses = tcp::resolve(&remote.host, remote.port).await?;
             retry(&target, options, || tcp::connect(&addresses, &tuning)).await
         }
+        Target::Remote(remote) if remote.kind == TransportKind::Ssh => {
+            return ssh::connect(address, remote, options).await;
+        }
         Target::Socket(path) => retry(&target, options, || unix::connect(path)).await,
-        Target::Remote(_) | Target::NamedPipe(_) | Target::Vsock { .. } => {
+        Target::Vsock { cid, port } => {
+            retry(&target, &vsock::bounded(options), || vsock::connect(*cid, *port)).await
+        }
+        Target::Remote(_) | Target::NamedPipe(_) => {
             return Err(ConnectError::Unsupported { target });
         }
         Target::Auto | Target::Display(_) | Target::Session(_) => {
@@ -227,21 +242,41 @@ pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Link
     }?;
     let kind = address.kind().unwrap_or(TransportKind::Socket);
     let info = stream.info(kind, target);
-    Ok(Link::new(stream, info))
+    match &address.target {
+        Target::Remote(remote) if remote.kind == TransportKind::Ws => {
+            let stream = upgrade(stream, remote, options).await?;
+            Ok(Link::new(stream, info))
+        }
+        _ => Ok(Link::new(stream, info)),
+    }
+}
+
+/// Asks for a WebSocket over the stream to `remote`, for as long as one try may take.
+async fn upgrade<S: Stream>(
+    stream: S,
+    remote: &Remote,
+    options: &ConnectOptions,
+) -> Result<websocket::WebSocket<S>, ConnectError> {
+    let upgraded = timeout(options.attempt_timeout, websocket::upgrade(stream, remote)).await;
+    let upgraded = upgraded.unwrap_or(Err(websocket::UpgradeError::TimedOut));
+    upgraded.map_err(|reason| ConnectError::WebSocket {
+        target: Address::new(Target::Remote(remote.clone())).to_string(),
+        reason,
+    })
 }
 
 /// Listens on `bind`: several listeners when it stands for several sockets, none when it says so.
 pub async fn listen(bind: &Bind, options: &ListenOptions) -> Result<Vec<Listener>, ListenError> {
     match bind.kind {
         TransportKind::Socket => unix::listen(bind, options).await,
-        TransportKind::Tcp => tcp::listen(bind, options).await,
-        TransportKind::NamedPipe
-        | TransportKind::Quic
+        // what is spoken there is a matter of the accepted links
+        TransportKind::Tcp
         | TransportKind::Ssh
         | TransportKind::Ssl
-        | TransportKind::Vsock
         | TransportKind::Ws
-        | TransportKind::Wss => Err(ListenError::Unsupported { kind: bind.kind }),
+        | TransportKind::Wss => tcp::listen(bind, options).await,
+        TransportKind::Vsock => vsock::listen(bind, options),
+        TransportKind::NamedPipe | TransportKind::Quic => Err(ListenError::Unsupported { kind: bind.kind }),
     }
 }
 

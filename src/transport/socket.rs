@@ -90,6 +90,9 @@ impl Socket {
         let local = socket.local_addr().ok();
         let peer = socket.peer_addr().ok();
         let is_unix = local.as_ref().is_some_and(SockAddr::is_unix);
+        let is_vsock = local
+            .as_ref()
+            .is_some_and(|local| local.as_vsock_address().is_some());
         let is_tcp = local
             .as_ref()
             .is_some_and(|local| local.domain() == Domain::IPV4 || local.domain() == Domain::IPV6);
@@ -116,7 +119,9 @@ impl Socket {
             },
             is_local,
             tls: None,
-            is_private: is_local,
+            // What passes between a machine and its host passes through no network, and the host sees all of the
+            // machine anyway.
+            is_private: is_local || is_vsock,
             probe: Probe::new(&self.0, is_tcp),
             descriptors: self.1.clone(),
         }
@@ -131,7 +136,7 @@ pub(super) fn register(socket: socket2::Socket) -> io::Result<AsyncFd<socket2::S
     Ok(unsafe { AsyncFd::register(socket) }?)
 }
 
-/// An address as users write it: `IP:PORT`, a path, `@NAME`, or nothing.
+/// An address as users write it: `IP:PORT`, a path, `@NAME`, vsock's `CID:PORT`, or nothing.
 pub(super) fn describe(address: &SockAddr) -> String {
     if let Some(address) = address.as_socket() {
         let ip = address.ip().to_canonical();
@@ -143,6 +148,9 @@ pub(super) fn describe(address: &SockAddr) -> String {
     }
     if let Some(path) = address.as_pathname() {
         return path.display().to_string();
+    }
+    if let Some((cid, port)) = address.as_vsock_address() {
+        return super::vsock::describe(cid, port);
     }
     let name = address.as_abstract_namespace().map(String::from_utf8_lossy);
     name.map(|name| format!("@{name}")).unwrap_or_default()

@@ -13,9 +13,6 @@ use crate::types::{Encoding, PixelFormat, Size};
 /// Pictures a second the client would like; servers do not send more.
 pub(super) const REFRESH_RATE: u32 = 60;
 
-/// How a password may be proven; a server that wants one refuses clients which name nothing it accepts.
-const DIGESTS: [&str; 4] = ["hmac+sha512", "hmac+sha384", "hmac+sha256", "hmac+sha224"];
-
 /// Milliseconds until a held key repeats, and between repeats.
 const KEY_REPEAT: [u32; 2] = [500, 30];
 
@@ -110,8 +107,6 @@ pub fn client_hello(
     caps.set("client_type", "xpra-rs")
         .set("platform", "linux2")
         .set("platform.name", "Linux")
-        .set("digest", DIGESTS)
-        .set("salt-digest", DIGESTS)
         .set("uuid", identity.uuid.as_str())
         .set("hostname", identity.hostname.as_str())
         .set("username", identity.username.as_str())

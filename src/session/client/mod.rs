@@ -19,8 +19,12 @@ pub use clipboard::Direction;
 pub use hello::{Desktop, Identity, client_hello};
 pub use viewer::Viewer;
 
+use super::dial::Caller;
 use super::driver::Handler;
+use super::login::Login;
 use super::mailbox::{Mailbox, Outbox, mailbox};
+use crate::auth::Answer;
+use crate::auth::client::ClientAuthError;
 use crate::codec::{Dialect, Value};
 use crate::display::DisplayError;
 use crate::packet::{Capabilities, Packet};
@@ -135,8 +139,8 @@ impl ServerFacts {
 pub enum Departure {
     /// The display failed.
     Display(DisplayError),
-    /// The server wants a password.
-    PasswordRequired,
+    /// The server wants proof of who we are, and there is none.
+    Login(ClientAuthError),
     /// The process got this signal.
     Signal(i32),
     /// The user closed the only window of a shared screen.
@@ -155,6 +159,8 @@ pub enum ToViewer {
 /// To the session.
 #[derive(Debug)]
 pub enum ToSession {
+    /// The user's answer to a challenge.
+    Answer(Answer),
     /// Leave.
     Depart(Departure),
     /// The viewer caught up: read on.
@@ -189,6 +195,7 @@ impl Backlog {
 /// The connection's half of a client.
 #[derive(Debug)]
 pub struct ClientSession {
+    login: Login,
     viewer: Outbox<ToViewer>,
     inbox: UnboundedReceiver<ToSession>,
     backlog: Backlog,
@@ -209,11 +216,15 @@ pub struct ViewerSeat {
 
 impl ClientSession {
     /// A session, the seat of its viewer, and the way for others to make it leave.
-    pub fn new(options: &ClientOptions) -> std::io::Result<(Self, ViewerSeat, UnboundedSender<ToSession>)> {
+    pub fn new(
+        options: &ClientOptions,
+        login: Login,
+    ) -> std::io::Result<(Self, ViewerSeat, UnboundedSender<ToSession>)> {
         let (viewer, viewer_inbox) = mailbox()?;
         let (sender, inbox) = unbounded_channel();
         let backlog = Backlog::default();
         let session = Self {
+            login,
             viewer,
             inbox,
             backlog: backlog.clone(),
@@ -247,7 +258,11 @@ impl ClientSession {
 
     fn packet(&mut self, connection: &mut Connection, packet: Packet, now: Instant) {
         match packet {
-            Packet::Challenge { .. } => self.depart(connection, Departure::PasswordRequired),
+            packet @ Packet::Challenge { .. } => {
+                if let Err(error) = self.login.challenged(connection, &packet, now) {
+                    self.depart(connection, Departure::Login(error));
+                }
+            }
             Packet::StartupComplete => {
                 tracing::info!("the session is complete");
                 // 6.x forgets the limit of the hello (`session.md` 3.5)
@@ -273,6 +288,12 @@ impl ClientSession {
     }
 }
 
+impl Caller for ClientSession {
+    fn begin(&mut self, dialect: Dialect, is_private: bool, now: Instant) -> Connection {
+        self.login.begin(dialect, is_private, now)
+    }
+}
+
 impl Handler for ClientSession {
     type Message = ToSession;
 
@@ -294,6 +315,12 @@ impl Handler for ClientSession {
     }
 
     fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<ToSession> {
+        if let Poll::Ready(answer) = self.login.poll_answer(context) {
+            return Poll::Ready(match answer {
+                Ok(answer) => ToSession::Answer(answer),
+                Err(error) => ToSession::Depart(Departure::Login(error)),
+            });
+        }
         match self.inbox.poll_recv(context) {
             Poll::Ready(Some(message)) => Poll::Ready(message),
             // without a viewer there is nothing to say
@@ -301,8 +328,9 @@ impl Handler for ClientSession {
         }
     }
 
-    fn message(&mut self, connection: &mut Connection, message: ToSession, _: Instant) {
+    fn message(&mut self, connection: &mut Connection, message: ToSession, now: Instant) {
         match message {
+            ToSession::Answer(answer) => self.login.respond(connection, &answer, now),
             ToSession::Resume => {}
             ToSession::Depart(departure) => self.depart(connection, departure),
             ToSession::Send(motion @ Packet::Pointer(_)) if !connection.wants_picture() => {

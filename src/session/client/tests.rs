@@ -1,6 +1,7 @@
 //! A client with windows in memory and a scripted server at the other end of a stream.
 
 use super::*;
+use crate::auth::Handlers;
 use crate::display::headless::Headless;
 use crate::packet::{Draw, DrawAck, PointerState, WindowCreate, WindowKind};
 use crate::picture::{Coded, Payload};
@@ -78,13 +79,14 @@ impl World {
         let windows = Headless::new(SCREEN).on_present(move |id, rects, _| {
             let _unread = shown.send((id, rects.to_vec()));
         });
-        let (mut session, seat, leave) = ClientSession::new(&options).unwrap();
+        let asked = options.clone();
+        let hello = move |dialect| client_hello(dialect, &Identity::default(), &Desktop::default(), &asked);
+        let login = Login::new(ConnectionConfig::default(), Handlers::default(), hello);
+        let (mut session, seat, leave) = ClientSession::new(&options, login).unwrap();
         let viewer = Viewer::new(Box::new(windows), options.clone(), seat);
         std::thread::spawn(move || viewer.run());
         let client = tokio::spawn(async move {
-            let caps = client_hello(dialect, &Identity::default(), &Desktop::default(), &options);
-            let config = ConnectionConfig::default();
-            let mut connection = Connection::client(&config, dialect, caps, crate::session::now());
+            let mut connection = session.begin(dialect, true, crate::session::now());
             let reason = drive(near, &mut connection, &mut session).await;
             (reason, session.departure().cloned())
         });
@@ -246,8 +248,8 @@ async fn leaving_says_goodbye() {
 }
 
 #[tokio::test]
-async fn a_challenge_is_not_answered_yet() {
-    let (mut session, _seat, _leave) = ClientSession::new(&ClientOptions::default()).unwrap();
+async fn a_challenge_without_a_password_is_the_end() {
+    let (mut session, _seat, _leave) = session();
     let mut connection = client_connection();
     let challenge = Packet::Challenge {
         salt: Bytes::new(),
@@ -257,13 +259,13 @@ async fn a_challenge_is_not_answered_yet() {
         prompt: "password".into(),
     };
     session.event(&mut connection, Event::Packet(challenge), crate::session::now());
-    assert_eq!(session.departure(), Some(&Departure::PasswordRequired));
+    assert!(matches!(session.departure(), Some(Departure::Login(_))));
     assert!(connection.is_ending());
 }
 
 #[tokio::test]
 async fn of_the_pointer_only_the_newest_place_waits() {
-    let (mut session, _seat, _leave) = ClientSession::new(&ClientOptions::default()).unwrap();
+    let (mut session, _seat, _leave) = session();
     // its hello is not written yet, so the stream is busy
     let mut connection = client_connection();
     let at = |x| {
@@ -284,7 +286,7 @@ async fn of_the_pointer_only_the_newest_place_waits() {
 
 #[test]
 fn a_slow_viewer_stops_the_reading_and_resumes_it_once() {
-    let (mut session, seat, _leave) = ClientSession::new(&ClientOptions::default()).unwrap();
+    let (mut session, seat, _leave) = session();
     let mut connection = client_connection();
     let large = draw(ID, 1, Encoding::Rgb32, &vec![0; Backlog::MARK / 2]);
     let weight = weight(&Packet::Draw(large.clone()));
@@ -301,6 +303,14 @@ fn a_slow_viewer_stops_the_reading_and_resumes_it_once() {
     assert!(seat.backlog.remove(weight));
     assert!(session.accepts());
     assert!(!seat.backlog.remove(weight));
+}
+
+/// A session of which nobody else has the other parts.
+fn session() -> (ClientSession, ViewerSeat, UnboundedSender<ToSession>) {
+    let login = Login::new(ConnectionConfig::default(), Handlers::default(), |_| {
+        Capabilities::default()
+    });
+    ClientSession::new(&ClientOptions::default(), login).unwrap()
 }
 
 fn client_connection() -> Connection {

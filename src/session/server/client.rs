@@ -8,7 +8,9 @@ use super::line::Line;
 use super::request::request_of;
 use super::session::Session;
 use super::sharing::Newcomer;
-use super::{Facts, HubMessage, HubRequest, Setting};
+use super::{Door, Facts, HubMessage, HubRequest, Setting};
+use crate::address::Secret;
+use crate::auth::{Answer, Login, Offered, Step, Verdict};
 use crate::codec::{Dialect, Value};
 use crate::delivery::Window;
 use crate::display::Input;
@@ -20,6 +22,7 @@ use crate::session::mailbox::Outbox;
 use crate::session::screen::{ClientId, ScreenCommand, ScreenMessage};
 use crate::transport::{Link, LinkInfo};
 use compact_str::CompactString;
+use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -28,7 +31,8 @@ use tokio::sync::{mpsc, oneshot};
 /// Drives one connection to its end.
 pub(super) async fn run(link: Link, mut session: ServerSession) {
     let id = session.id;
-    let mut connection = Connection::server(&session.facts.config.connection, session.began);
+    let config = session.door.connection(&session.facts.config.connection);
+    let mut connection = Connection::server(&config, session.began);
     let peer = link.info.peer.clone();
     let end = drive(link.stream, &mut connection, &mut session).await;
     session.screen.send(ScreenCommand::Detach(id));
@@ -42,6 +46,7 @@ pub(super) async fn run(link: Link, mut session: ServerSession) {
 
 /// What arrives from the rest of the server.
 pub(super) enum Message {
+    Checked(Verdict),
     Hub(HubMessage),
     Screen(ScreenMessage),
     Answer(Packet),
@@ -51,12 +56,25 @@ pub(super) enum Message {
 pub(super) enum Stage {
     /// No hello yet.
     Stranger,
+    /// It has to prove who it is.
+    Login(Box<Entrance>),
+    /// It could not; when it is told.
+    Refused(Instant),
     /// A request that is being answered.
     Request,
     /// Waiting for the hub's decision.
     Applicant(Box<Applicant>),
     /// A client of the session.
     Client(Box<Session>),
+}
+
+/// Somebody who is logging in.
+pub(super) struct Entrance {
+    login: Login,
+    /// The newest hello.
+    caps: Capabilities,
+    /// What is being looked at.
+    check: Option<BoxFuture<'static, Verdict>>,
 }
 
 pub(super) struct Applicant {
@@ -69,6 +87,7 @@ pub(super) struct ServerSession {
     pub(super) id: ClientId,
     began: Instant,
     pub(super) facts: Arc<Facts>,
+    door: Arc<Door>,
     link: LinkInfo,
     pub(super) hub: mpsc::UnboundedSender<HubRequest>,
     hub_inbox: mpsc::UnboundedReceiver<HubMessage>,
@@ -87,6 +106,11 @@ pub(super) struct ServerSession {
     info_pending: bool,
 }
 
+/// How long a module may take to decide; some ask a person.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+/// How long a peer waits for being refused (`endpoints.md` c.2).
+const REFUSAL_DELAY: Duration = Duration::from_secs(1);
+
 /// Requests of one client that may wait for the hub.
 const MAX_HUB_MARKS: usize = 4;
 
@@ -94,6 +118,7 @@ impl ServerSession {
     pub(super) fn new(
         id: ClientId,
         facts: Arc<Facts>,
+        door: Arc<Door>,
         link: LinkInfo,
         hub: mpsc::UnboundedSender<HubRequest>,
         screen: Outbox<ScreenCommand>,
@@ -106,6 +131,7 @@ impl ServerSession {
             id,
             began,
             facts,
+            door,
             link,
             hub,
             hub_inbox,
@@ -128,20 +154,79 @@ impl ServerSession {
         (!idle.is_zero() && session.takes.is_some()).then(|| session.last_input + idle)
     }
 
+    fn is_readonly(&self) -> bool {
+        self.facts.config.readonly || self.door.is_readonly()
+    }
+
     fn is_client(&self) -> bool {
         matches!(self.stage, Stage::Client(_))
     }
 
+    /// The first hello, or one that answers a challenge.
     fn hello(&mut self, connection: &mut Connection, caps: Capabilities, now: Instant) {
+        if let Stage::Login(entrance) = &mut self.stage {
+            entrance.caps = caps;
+            let step = entrance.login.answer(answer_of(&entrance.caps));
+            return self.step(connection, step, now);
+        }
         let request = request_of(&caps);
         tracing::debug!(
             client = self.id.0,
             request = request.unwrap_or("session"),
             "hello"
         );
+        if let Some(request) = request.filter(|name| !self.door.allows(name)) {
+            let why = format!("{request} requests are not permitted on this socket");
+            return connection.close(reason::PERMISSION_ERROR, why);
+        }
         match request {
-            Some(request) => self.request(connection, request, &caps, now),
-            None => self.apply(connection, caps),
+            // these need no login (`endpoints.md` h.2)
+            Some(request @ ("version" | "connect_test" | "id")) => {
+                self.request(connection, request, &caps, now)
+            }
+            _ => self.log_in(connection, caps, now),
+        }
+    }
+
+    fn log_in(&mut self, connection: &mut Connection, caps: Capabilities, now: Instant) {
+        let offered = Offered {
+            digests: texts(&caps, "digest"),
+            salt_digests: texts(&caps, "salt-digest"),
+            expects_challenge: caps.is("challenge"),
+        };
+        let mut login = Login::new(Arc::clone(&self.door.auth), self.door.peer(&self.link, &caps));
+        let step = login.step(&offered);
+        self.stage = Stage::Login(Box::new(Entrance {
+            login,
+            caps,
+            check: None,
+        }));
+        self.step(connection, step, now);
+    }
+
+    fn step(&mut self, connection: &mut Connection, step: Step, now: Instant) {
+        let Stage::Login(entrance) = &mut self.stage else {
+            return;
+        };
+        match step {
+            Step::Challenge(challenge) => {
+                let (digest, salt_digest) = (challenge.digest.to_string(), challenge.salt_digest.to_string());
+                connection.challenge(challenge.salt, &digest, &salt_digest, &challenge.prompt, now);
+            }
+            Step::Check(check) => {
+                entrance.check = Some(check);
+                connection.decide_by(now + CHECK_TIMEOUT);
+            }
+            Step::Granted(_) => {
+                let caps = std::mem::take(&mut entrance.caps);
+                self.stage = Stage::Stranger;
+                match request_of(&caps) {
+                    Some(request) => self.request(connection, request, &caps, now),
+                    None => self.apply(connection, caps),
+                }
+            }
+            // guessing is no fun at one guess a second
+            Step::Refused(_) => self.stage = Stage::Refused(now + REFUSAL_DELAY),
         }
     }
 
@@ -184,7 +269,7 @@ impl ServerSession {
         let Applicant { caps, pictures } = *applicant;
         let size = self.facts.screen.size();
         connection.accept(
-            hello::server_hello(&self.facts, &self.session_name, size, now),
+            hello::server_hello(&self.facts, &self.session_name, size, self.is_readonly(), now),
             now,
         );
         let kind = caps
@@ -199,7 +284,7 @@ impl ServerSession {
         } else {
             LinkSpeed::mbit(100)
         };
-        let allowed = config.clipboard && !config.readonly;
+        let allowed = config.clipboard && !self.is_readonly();
         let clipboard = (allowed && caps.is("clipboard")).then(|| Clipboard::new(&caps));
         let limit = config.limit(caps.int("bandwidth-limit").unwrap_or(0));
         let session = Session {
@@ -235,7 +320,7 @@ impl ServerSession {
                 &self.session_name,
                 size,
             )));
-            if let Some(keymap) = hello::keymap(&session.caps) {
+            if let Some(keymap) = hello::keymap(&session.caps).filter(|_| !self.is_readonly()) {
                 self.screen.send(ScreenCommand::Keymap(self.id, Box::new(keymap)));
             }
         }
@@ -244,11 +329,10 @@ impl ServerSession {
     }
 
     fn packet(&mut self, connection: &mut Connection, packet: Packet, now: Instant) {
-        let readonly = self.facts.config.readonly;
+        let readonly = self.is_readonly();
         match packet {
             Packet::ShutdownServer => return self.end_server(false),
             Packet::ExitServer => return self.end_server(true),
-            Packet::Hello(_) => return connection.close(reason::PROTOCOL_ERROR, "a second hello"),
             _ => {}
         }
         let Stage::Client(session) = &mut self.stage else {
@@ -479,6 +563,13 @@ impl Handler for ServerSession {
         if let Poll::Ready(Some(message)) = self.screen_inbox.poll_recv(context) {
             return Poll::Ready(Message::Screen(message));
         }
+        if let Stage::Login(entrance) = &mut self.stage
+            && let Some(Poll::Ready(verdict)) =
+                entrance.check.as_mut().map(|check| check.as_mut().poll(context))
+        {
+            entrance.check = None;
+            return Poll::Ready(Message::Checked(verdict));
+        }
         if let Some(Poll::Ready(answer)) = self.answer.as_mut().map(|a| std::pin::Pin::new(a).poll(context)) {
             self.answer = None;
             let gone = || Packet::Disconnect {
@@ -496,6 +587,12 @@ impl Handler for ServerSession {
 
     fn message(&mut self, connection: &mut Connection, message: Message, now: Instant) {
         match message {
+            Message::Checked(verdict) => {
+                if let Stage::Login(entrance) = &mut self.stage {
+                    let step = entrance.login.checked(verdict);
+                    self.step(connection, step, now);
+                }
+            }
             Message::Hub(message) => self.hub_message(connection, message, now),
             Message::Screen(message) => self.screen_message(connection, message, now),
             Message::Answer(packet) if self.is_client() => {
@@ -522,8 +619,10 @@ impl Handler for ServerSession {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let Stage::Client(session) = &self.stage else {
-            return self.cut;
+        let session = match &self.stage {
+            Stage::Client(session) => session,
+            Stage::Refused(at) => return Some(*at),
+            _ => return self.cut,
         };
         [self.cut, self.idle_at(session), session.retry]
             .into_iter()
@@ -536,6 +635,11 @@ impl Handler for ServerSession {
             self.cut = None;
             connection.close(reason::DONE, "");
         }
+        if let Stage::Refused(at) = self.stage
+            && now >= at
+        {
+            connection.close(reason::AUTHENTICATION_FAILED, "");
+        }
         let Stage::Client(session) = &self.stage else {
             return;
         };
@@ -547,6 +651,19 @@ impl Handler for ServerSession {
             session.retry = None;
         }
     }
+}
+
+/// The answer to a challenge in a hello.
+fn answer_of(caps: &Capabilities) -> Answer {
+    let bytes = |key: &str| caps.get(key).and_then(Value::as_bytes).unwrap_or_default();
+    Answer {
+        response: Secret::new(bytes("challenge_response")),
+        client_salt: bytes("challenge_client_salt").to_vec(),
+    }
+}
+
+fn texts(caps: &Capabilities, key: &str) -> Vec<String> {
+    caps.texts(key).into_iter().take(64).map(String::from).collect()
 }
 
 /// Everything again, without loss.

@@ -1,15 +1,26 @@
 //! What happens to a link before its peer may say hello: which protocol is it, is that let in here, and what has to be
 //! taken off it first (`endpoints.md` c.1).
 
+use crate::address::Options;
+use crate::auth::{Chain, Peer};
+use crate::packet::Capabilities;
+use crate::protocol::ConnectionConfig;
 use crate::transport::{Link, LinkInfo, Spoken};
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{timeout, timeout_at};
 
 /// How a listener treats those who come in through it.
 #[derive(Debug, Default)]
-pub struct Door {}
+pub struct Door {
+    /// What they have to pass before they may use the session.
+    pub auth: Arc<Chain>,
+    /// The options of the listener's bind value: requests that are forbidden here, `readonly`.
+    pub options: Options,
+}
 
 /// What is said to those who said too little in time (`wire.md` 1.9).
 const LOGIN_TIMEOUT: &[u8] = b"disconnect: login timeout\n";
@@ -36,6 +47,31 @@ impl Door {
                 refuse(link, LOGIN_TIMEOUT).await;
                 None
             }
+        }
+    }
+}
+
+impl Door {
+    /// Whether a request of that name may be made here: `info=no` among the socket's options forbids it.
+    pub(super) fn allows(&self, request: &str) -> bool {
+        self.options.flag(&request.replace('_', "-")) != Some(false)
+    }
+
+    /// Whether those who come in here may only look.
+    pub(super) fn is_readonly(&self) -> bool {
+        self.options.flag("readonly") == Some(true)
+    }
+
+    /// What connections through here are told.
+    pub(super) fn connection(&self, config: &ConnectionConfig) -> ConnectionConfig {
+        config.clone()
+    }
+
+    /// Who a hello says its sender is, for the modules.
+    pub(super) fn peer(&self, info: &LinkInfo, caps: &Capabilities) -> Peer {
+        Peer {
+            username: caps.text("username").map(Cow::into_owned),
+            ..Peer::new(info.clone())
         }
     }
 }

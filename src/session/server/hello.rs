@@ -13,7 +13,13 @@ use std::time::Instant;
 pub(super) const SCREEN_WINDOW: WindowId = WindowId(1);
 
 /// Everything but the wire's own capabilities, which `Connection` adds.
-pub(super) fn server_hello(facts: &Facts, name: &str, size: Size, now: Instant) -> Capabilities {
+pub(super) fn server_hello(
+    facts: &Facts,
+    name: &str,
+    size: Size,
+    readonly: bool,
+    now: Instant,
+) -> Capabilities {
     let config = &facts.config;
     let mut caps = Capabilities::default();
     let names = || Value::List(sent_encodings(&[]).iter().map(|e| e.name().into()).collect());
@@ -46,9 +52,9 @@ pub(super) fn server_hello(facts: &Facts, name: &str, size: Size, now: Instant) 
         .set("bell", config.bell)
         .set("notifications", false)
         .set("pointer", true)
-        .set("keyboard", !config.readonly)
-        .set("readonly-server", config.readonly)
-        .set("readonly", config.readonly)
+        .set("keyboard", !readonly)
+        .set("readonly-server", readonly)
+        .set("readonly", readonly)
         .set("wheel.precise", false)
         .set("window_refresh_config", true)
         .set("window.configure.skip-geometry", true)
@@ -64,7 +70,7 @@ pub(super) fn server_hello(facts: &Facts, name: &str, size: Size, now: Instant) 
         .set("bandwidth-limit-change", true)
         .set("file", Value::map())
         .set("remote-logging", false)
-        .set("clipboard", clipboard(config.clipboard && !config.readonly));
+        .set("clipboard", clipboard(config.clipboard && !readonly));
     caps
 }
 

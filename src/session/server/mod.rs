@@ -345,7 +345,7 @@ impl Hub {
             let deadline = now + facts.config.connection.login_timeout;
             if let Some(link) = door.enter(link, deadline).await {
                 let info = link.info.clone();
-                let session = ServerSession::new(id, facts, info, requests.clone(), screen, now);
+                let session = ServerSession::new(id, facts, door, info, requests.clone(), screen, now);
                 client::run(link, session).await;
             }
             let _ended = requests.send(HubRequest::Left(id));

@@ -2,16 +2,23 @@
 
 use super::super::ClientSession;
 use super::*;
+use crate::auth::Handlers;
 use crate::codec::Value;
 use crate::display::headless::Headless;
 use crate::display::{Key, Modifiers};
+use crate::packet::Capabilities;
+use crate::protocol::ConnectionConfig;
+use crate::session::login::Login;
 
 const ID: WindowId = WindowId(3);
 const RECT: Rect = Rect::new(100, 200, 300, 400);
 
 /// A viewer with one window, and what it tells the session.
 fn viewer(options: ClientOptions, shadow: bool, kind: WindowKind) -> (Viewer, ClientSession) {
-    let (session, seat, _) = ClientSession::new(&options).unwrap();
+    let login = Login::new(ConnectionConfig::default(), Handlers::default(), |_| {
+        Capabilities::default()
+    });
+    let (session, seat, _) = ClientSession::new(&options, login).unwrap();
     let windows = Headless::new(Size::new(1000, 1000));
     let mut viewer = Viewer::new(Box::new(windows), options, seat);
     viewer.connected(ServerFacts {

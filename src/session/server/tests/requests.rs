@@ -9,13 +9,13 @@ use crate::packet::{
 };
 use crate::session::fake_screen::Asked;
 use crate::session::server::{ServerConfig, ServerEnd};
-use crate::session::{Answer, Request, ask};
+use crate::session::{Answer, Asker, Request, ask};
 use crate::types::{Point, Rect};
 use std::time::Duration;
 
 async fn answer(world: &World, request: &Request) -> Answer {
-    let open = async || Ok::<_, std::convert::Infallible>(world.stream().await.stream);
-    let Ok(answer) = ask(open, request).await;
+    let open = async || Ok::<_, std::convert::Infallible>(world.stream().await.into());
+    let Ok(answer) = ask(open, request, Asker::default()).await;
     answer.unwrap()
 }
 

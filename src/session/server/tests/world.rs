@@ -7,7 +7,7 @@ use crate::picture::Decoder;
 use crate::protocol::{CloseReason, Connection, ConnectionConfig, Event};
 use crate::session::driver::{Handler, drive, now};
 use crate::session::fake_screen::Puppet;
-use crate::session::server::{ServerConfig, ServerEnd, run};
+use crate::session::server::{Door, ServerConfig, ServerEnd, run};
 use crate::transport::{ConnectOptions, ListenOptions, connect, listen};
 use crate::types::{Canvas, PixelFormat, Rect, Size};
 use std::sync::{Arc, Mutex};
@@ -30,6 +30,12 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new(config: ServerConfig) -> Self {
+        Self::behind(Door::default(), config).await
+    }
+
+    /// One that is entered through that door.
+    pub(super) async fn behind(door: Door, config: ServerConfig) -> Self {
+        let door = Arc::new(door);
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let bind = Bind::parse(TransportKind::Socket, path.to_str().unwrap(), DEFAULT_MIN_PORT).unwrap();
@@ -42,7 +48,7 @@ impl World {
             };
             let listeners = listeners
                 .into_iter()
-                .map(|listener| (listener, Arc::default()))
+                .map(|listener| (listener, Arc::clone(&door)))
                 .collect();
             run(listeners, Box::new(screen), config, shutdown).await.unwrap()
         });

@@ -1,0 +1,107 @@
+//! SSH: xpra's bytes through a `_proxy` process on the other machine (`endpoints.md` e).
+//!
+//! Two ways lead there: the system's `ssh` ([`program`]), which knows everything the user ever told it, and one built
+//! in ([`client`]) for where there is none. Both run the same command ([`remote`]) and give the same kind of stream.
+//! [`serve`] is the other end: an SSH server that knows nothing but that command.
+//!
+//! russh is named in this directory only: it changes every few weeks.
+
+mod destination;
+mod preamble;
+mod program;
+mod remote;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use self::destination::Destination;
+use super::{ConnectError, ConnectOptions, Link};
+use crate::address::{Address, Remote};
+
+/// How to get to another machine by SSH (`--ssh`, `--exit-ssh`, `--remote-xpra`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshOptions {
+    /// Who speaks SSH.
+    pub backend: Backend,
+    /// End the `ssh` process with the session. If not, it is started in a session of its own, without a terminal it
+    /// could ask on.
+    pub exit: bool,
+    /// What to run there: names are looked up in its `PATH`, paths are tried as they are. Empty for the usual ones.
+    pub remote_xpra: Vec<String>,
+    /// Where the socket of the session is there, if not in the usual directories (`--socket-dir`).
+    pub remote_socket_dir: Option<String>,
+    /// The home directory, with `.ssh` in it; without one no file is read or written.
+    pub home: Option<PathBuf>,
+    /// Whom to log in as when nobody says.
+    pub username: Option<String>,
+    /// The socket of the agent that has the user's keys (`SSH_AUTH_SOCK`).
+    pub agent: Option<PathBuf>,
+}
+
+impl Default for SshOptions {
+    fn default() -> Self {
+        Self {
+            backend: Backend::Auto,
+            exit: true,
+            remote_xpra: Vec::new(),
+            remote_socket_dir: None,
+            home: None,
+            username: None,
+            agent: None,
+        }
+    }
+}
+
+/// Who speaks SSH.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// `ssh` when it is installed, else what is built in.
+    #[default]
+    Auto,
+    /// What is built in.
+    Builtin,
+    /// This program with these arguments.
+    Program(Vec<String>),
+}
+
+impl FromStr for Backend {
+    type Err = String;
+
+    /// The value of `--ssh`; options that xpra takes after `paramiko:` are for its own implementation and are ignored.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let name = text.split(':').next().unwrap_or_default().trim();
+        match name.to_ascii_lowercase().as_str() {
+            "" | "auto" => Ok(Self::Auto),
+            "builtin" | "paramiko" => Ok(Self::Builtin),
+            _ => match remote::split_words(text) {
+                Some(words) if !words.is_empty() => Ok(Self::Program(words)),
+                _ => Err("a quote is not closed".to_owned()),
+            },
+        }
+    }
+}
+
+/// Connects to `address`, which is `remote`.
+pub(super) async fn connect(
+    address: &Address,
+    remote: &Remote,
+    options: &ConnectOptions,
+) -> Result<Link, ConnectError> {
+    let destination = Destination::new(address, remote, &options.ssh)?;
+    let usual = || ["ssh", "-x"].map(str::to_owned).into();
+    let words: Vec<String> = match &options.ssh.backend {
+        Backend::Auto | Backend::Builtin => usual(),
+        Backend::Program(words) => words.clone(),
+    };
+    match program::connect(&words, &destination, &options.ssh).await {
+        Ok(link) => Ok(link),
+        Err(program::Failure::Failed(error)) => Err(error),
+        Err(program::Failure::Missing(program)) => {
+            let reason = format!("'{program}' is not installed: install it, or use --ssh=builtin");
+            Err(ConnectError::Ssh {
+                target: destination.target,
+                reason,
+            })
+        }
+    }
+}

@@ -1,0 +1,33 @@
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+
+use crate::transport::Link;
+
+/// A server that grants every request.
+pub(in crate::transport) async fn accept(mut link: Link) -> Link {
+    let request = head(&mut link.stream).await;
+    let key = request.split("Sec-WebSocket-Key: ").nth(1).unwrap();
+    let answer = answer(&accept_key(key.split("\r\n").next().unwrap().as_bytes()));
+    link.stream.write_all(answer.as_bytes()).await.unwrap();
+    let stream = WebSocket::new(link.stream, Role::Server { is_browser: false }, Bytes::new());
+    Link::new(stream, link.info)
+}
+
+/// What xpra 3.1.3 answers.
+fn answer(accept: &str) -> String {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nServer: Xpra-WebSocket-Server Python/3.11.2\r\n\
+         Date: Thu, 26 Nov 2026 09:00:00 GMT\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: binary\r\n\r\n"
+    )
+}
+
+async fn head(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
