@@ -11,6 +11,7 @@ pub mod echo;
 mod exit;
 mod info;
 pub mod list;
+mod mmap;
 mod options;
 mod proxy;
 mod query;

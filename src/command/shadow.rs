@@ -2,6 +2,7 @@
 
 use super::auth::ServerAuthArgs;
 use super::exit::{ExitCode, Failure};
+use super::mmap::MmapArgs;
 use super::options::boolean;
 use crate::address::{Bind, Place, TransportKind};
 use crate::discovery::{Environment, Places};
@@ -99,6 +100,9 @@ pub struct ServeArgs {
     /// From small packets (0) to little work (100).
     #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub speed: u8,
+    /// Which memory carries pixels.
+    #[command(flatten)]
+    pub mmap: MmapArgs,
     /// Seconds between pings; 0 or no sends none.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub pings: u64,
@@ -243,7 +247,11 @@ impl ServeArgs {
         let places = Places::new(environment, self.socket_dir.as_deref(), &self.socket_dirs);
         let options = ListenOptions {
             names: places.names(display),
-            permissions: self.socket_permissions,
+            permissions: if self.mmap.opens_sockets() {
+                0o660
+            } else {
+                self.socket_permissions
+            },
             ..ListenOptions::default()
         };
         let unix = self
@@ -309,6 +317,7 @@ impl ServeArgs {
             min_quality: self.min_quality.min(self.quality),
             quality: self.quality,
             speed: self.speed,
+            mmap: self.mmap.trust(environment),
             connection: crate::protocol::ConnectionConfig {
                 ping_interval: (self.pings > 0).then(|| Duration::from_secs(self.pings)),
                 ..defaults.connection

@@ -25,6 +25,7 @@ use super::mailbox::Outbox;
 use super::screen::{self, ClientId, ScreenCommand, ScreenFacts, Started};
 use crate::codec::Value;
 use crate::display::Screen;
+use crate::mmap::Trust;
 use crate::protocol::{ConnectionConfig, reason};
 use crate::transport::{Link, Listener};
 use client::ServerSession;
@@ -78,6 +79,8 @@ pub struct ServerConfig {
     pub quality: u8,
     /// `speed`, 0 to 100.
     pub speed: u8,
+    /// `mmap`: which memory of clients may be used for pixels; `None` is none.
+    pub mmap: Option<Trust>,
     /// Timers of connections.
     pub connection: ConnectionConfig,
 }
@@ -104,6 +107,7 @@ impl Default for ServerConfig {
             min_quality: 30,
             quality: 95,
             speed: 50,
+            mmap: None,
             connection: ConnectionConfig::default(),
         }
     }

@@ -1,0 +1,147 @@
+//! [`Area`]: the server's pixels on their way into shared memory.
+//!
+//! A display that takes the area's descriptor writes captures where the client reads them; otherwise they are copied
+//! there. Only what was damaged is captured, and nothing looks at the pixels: what a comparison could save costs more
+//! than handing them over. A picture is coded as nothing but its place.
+
+use crate::display::{DisplayError, Screen, SharedFile};
+use crate::mmap::{AreaError, RingWriter, Span};
+use crate::picture::{Coded, Payload};
+use crate::types::{Encoding, Image, PixelFormat, Rect};
+
+/// Bytes of a pixel.
+const BYTES: u32 = 4;
+
+/// Part of a screen that is in the area now.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    /// What of the screen.
+    pub rect: Rect,
+    /// Where in the area.
+    pub coded: Coded,
+    /// Bytes of it that this process copied.
+    pub copied: u64,
+}
+
+/// The area of one client.
+#[derive(Debug)]
+pub struct Area {
+    ring: RingWriter,
+    /// How the display calls it, when it writes there itself.
+    shared: Option<SharedFile>,
+}
+
+impl Area {
+    /// Begins to use an area for a screen.
+    pub fn new(ring: RingWriter, screen: &mut dyn Screen) -> Self {
+        let shared = screen.share(ring.region().file()).unwrap_or_else(|error| {
+            tracing::debug!(%error, "the display does not write into the area");
+            None
+        });
+        Self { ring, shared }
+    }
+
+    /// Lets the display forget it.
+    pub fn leave(self, screen: &mut dyn Screen) {
+        if let Some(shared) = self.shared {
+            screen.unshare(shared);
+        }
+    }
+
+    /// Captures rectangles into the area, each in one or more pieces. Those not on the screen any more are left out.
+    /// When there is no room for all of them nothing is captured.
+    pub fn capture(
+        &mut self,
+        screen: &mut dyn Screen,
+        rects: &[Rect],
+    ) -> Result<Result<Vec<Captured>, AreaError>, DisplayError> {
+        let mut places = Vec::new();
+        let bands: Vec<Rect> = rects.iter().flat_map(|rect| self.bands(*rect)).collect();
+        for band in bands {
+            match self.ring.reserve(u64::from(BYTES) * band.area()) {
+                Ok(span) => places.push((band, span)),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        match self.shared {
+            Some(shared) => capture_there(shared, screen, places).map(Ok),
+            None => self.copy_there(screen, &places),
+        }
+    }
+
+    /// The rectangle in pieces so small that two of them find room in any empty ring.
+    fn bands(&self, rect: Rect) -> impl Iterator<Item = Rect> + use<> {
+        let row = rect.w.saturating_mul(BYTES).max(1);
+        let most = (self.ring.region().size() / 4 / row).max(1);
+        (0..rect.h.div_ceil(most)).map(move |i| {
+            let top = i * most;
+            Rect {
+                y: rect.y.saturating_add_unsigned(top),
+                h: most.min(rect.h - top),
+                ..rect
+            }
+        })
+    }
+
+    fn copy_there(
+        &self,
+        screen: &mut dyn Screen,
+        places: &[(Rect, Span)],
+    ) -> Result<Result<Vec<Captured>, AreaError>, DisplayError> {
+        let rects: Vec<Rect> = places.iter().map(|(rect, _)| *rect).collect();
+        let mut captured = Vec::with_capacity(places.len());
+        for (rect, image) in screen.capture(&rects)? {
+            let Some((_, span)) = places.iter().find(|(place, _)| *place == rect) else {
+                continue;
+            };
+            if let Err(error) = self.copy(image, *span) {
+                return Ok(Err(error));
+            }
+            captured.push(Captured {
+                copied: span.len.into(),
+                ..picture(rect, *span)
+            });
+        }
+        Ok(Ok(captured))
+    }
+
+    fn copy(&self, image: Image<'_>, span: Span) -> Result<(), AreaError> {
+        let row = image.size().w as usize * BYTES as usize;
+        if image.stride() == row {
+            let all = image.data().get(..span.len as usize).unwrap_or_default();
+            return self.ring.write(span.offset, all);
+        }
+        for (row, offset) in image.rows().zip((span.offset..).step_by(row.max(1))) {
+            self.ring.write(offset, row)?;
+        }
+        Ok(())
+    }
+}
+
+fn capture_there(
+    shared: SharedFile,
+    screen: &mut dyn Screen,
+    places: Vec<(Rect, Span)>,
+) -> Result<Vec<Captured>, DisplayError> {
+    let asked: Vec<(Rect, u32)> = places.iter().map(|(rect, span)| (*rect, span.offset)).collect();
+    let done = screen.capture_shared(shared, &asked)?;
+    let done = places.into_iter().zip(done).filter(|(_, done)| *done);
+    Ok(done.map(|((rect, span), _)| picture(rect, span)).collect())
+}
+
+fn picture(rect: Rect, span: Span) -> Captured {
+    Captured {
+        rect,
+        coded: Coded {
+            encoding: Encoding::Mmap,
+            data: Payload::Shared(vec![span]),
+            stride: rect.w.saturating_mul(BYTES),
+            format: Some(PixelFormat::Bgrx),
+            compression: None,
+            quality: None,
+            scaled_size: None,
+            has_alpha: false,
+        },
+        copied: 0,
+    }
+}
