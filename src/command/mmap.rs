@@ -151,8 +151,8 @@ fn is_local(target: &Target) -> bool {
 mod tests {
     use super::*;
     use clap::Parser;
-    use std::path::Path;
     use std::collections::BTreeMap;
+    use std::path::Path;
 
     #[derive(Parser)]
     struct Program {

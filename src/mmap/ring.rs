@@ -2,15 +2,16 @@
 //!
 //! The reader's position moves only to the end of what it is told to release, so a writer is free to place pictures
 //! where it likes between the two positions. Ours never splits one, so that a display can write it in one go, and goes
-//! back to the front whenever nothing is outstanding: the same few pages stay in the caches. It never lets the
-//! positions meet by filling the ring, as 6.x does, since equal positions mean an empty one.
+//! back to the front when nothing is outstanding and a few pictures have room there: the same few pages stay in the
+//! caches. It never lets the positions meet by filling the ring, as 6.x does, since equal positions mean an empty one.
 
 use super::region::{Position, Region};
 use super::{AreaError, HEADER};
 use crate::types::Span;
 
 /// Where `len` bytes in one piece may go in a ring of an area of `size` bytes, `start` and `end` being valid positions.
-pub const fn place(size: u32, start: u32, end: u32, len: u32) -> Option<u32> {
+/// An empty ring is begun anew when `comfort` bytes have room in front.
+pub const fn place(size: u32, start: u32, end: u32, len: u32, comfort: u64) -> Option<u32> {
     if len == 0 || len > size {
         return None;
     }
@@ -21,7 +22,8 @@ pub const fn place(size: u32, start: u32, end: u32, len: u32) -> Option<u32> {
     let behind = size - end;
     let fits_behind = len <= behind && len < behind + before;
     let fits_before = len < before;
-    if fits_before && (start == end || !fits_behind) {
+    let begin_anew = start == end && before as u64 >= comfort;
+    if fits_before && (begin_anew || !fits_behind) {
         Some(HEADER)
     } else if fits_behind {
         Some(end)
@@ -36,13 +38,22 @@ pub struct RingWriter {
     region: Region,
     /// As in the area, which a peer could change.
     end: u32,
+    /// The largest piece so far.
+    largest: u32,
 }
 
 impl RingWriter {
+    /// So many pictures have room in front before the ring is begun anew.
+    const COMFORT: u64 = 3;
+
     /// Begins to write into an area.
     pub fn new(region: Region) -> Result<Self, AreaError> {
         let end = region.load(Position::End)?;
-        Ok(Self { region, end })
+        Ok(Self {
+            region,
+            end,
+            largest: 0,
+        })
     }
 
     /// Takes `len` bytes in one piece.
@@ -50,7 +61,9 @@ impl RingWriter {
         let start = self.region.load(Position::Start)?;
         let full = || AreaError::Full(len);
         let wanted = u32::try_from(len).map_err(|_| full())?;
-        let offset = place(self.region.size(), start, self.end, wanted).ok_or_else(full)?;
+        self.largest = self.largest.max(wanted);
+        let comfort = u64::from(self.largest) * Self::COMFORT;
+        let offset = place(self.region.size(), start, self.end, wanted, comfort).ok_or_else(full)?;
         self.end = offset + wanted;
         self.region.store(Position::End, self.end)?;
         Ok(Span { offset, len: wanted })

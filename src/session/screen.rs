@@ -11,7 +11,7 @@ use super::painter::{Painter, Piece};
 use crate::display::{ClipboardEvent, Cursor, DisplayError, Input, Keymap, Screen, ScreenEvent, Selection};
 use crate::mmap::RingWriter;
 use crate::picture::{self, LinkSpeed};
-use crate::types::{Point, Size};
+use crate::types::{PixelFormat, Point, Size};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -323,9 +323,10 @@ impl Worker {
                 sink,
             } => {
                 let size = self.screen.size();
+                let format = takes.rgb_formats.best_for(PixelFormat::Bgrx);
                 let mut painter = Painter::new(size, takes, scroll);
                 if let Some(ring) = area {
-                    painter.set_area(Area::new(ring, &mut *self.screen));
+                    painter.set_area(Area::new(ring, format, &mut *self.screen));
                 }
                 painter.damage(size.rect(), now);
                 // it may have changed since the client was told

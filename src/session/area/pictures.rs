@@ -6,11 +6,11 @@
 
 use crate::display::{DisplayError, Screen, SharedFile};
 use crate::mmap::{AreaError, RingWriter, Span};
-use crate::picture::{Coded, Payload};
+use crate::picture::{Coded, Payload, convert_row};
 use crate::types::{Encoding, Image, PixelFormat, Rect};
 
-/// Bytes of a pixel.
-const BYTES: u32 = 4;
+/// What displays capture.
+const CAPTURED: PixelFormat = PixelFormat::Bgrx;
 
 /// Part of a screen that is in the area now.
 #[derive(Clone, Debug)]
@@ -29,16 +29,29 @@ pub struct Area {
     ring: RingWriter,
     /// How the display calls it, when it writes there itself.
     shared: Option<SharedFile>,
+    /// What the client reads.
+    format: PixelFormat,
+    /// Rows on their way to another format.
+    rows: Vec<u8>,
 }
 
 impl Area {
-    /// Begins to use an area for a screen.
-    pub fn new(ring: RingWriter, screen: &mut dyn Screen) -> Self {
-        let shared = screen.share(ring.region().file()).unwrap_or_else(|error| {
+    /// Begins to use an area for a screen, with a client that reads pixels of that format.
+    pub fn new(ring: RingWriter, format: PixelFormat, screen: &mut dyn Screen) -> Self {
+        let shared = match format {
+            CAPTURED => screen.share(ring.region().file()),
+            _ => Ok(None),
+        };
+        let shared = shared.unwrap_or_else(|error| {
             tracing::debug!(%error, "the display does not write into the area");
             None
         });
-        Self { ring, shared }
+        Self {
+            ring,
+            shared,
+            format,
+            rows: Vec::new(),
+        }
     }
 
     /// Lets the display forget it.
@@ -58,21 +71,20 @@ impl Area {
         let mut places = Vec::new();
         let bands: Vec<Rect> = rects.iter().flat_map(|rect| self.bands(*rect)).collect();
         for band in bands {
-            match self.ring.reserve(u64::from(BYTES) * band.area()) {
+            match self.ring.reserve(self.format.bytes() as u64 * band.area()) {
                 Ok(span) => places.push((band, span)),
                 Err(error) => return Ok(Err(error)),
             }
         }
         match self.shared {
-            Some(shared) => capture_there(shared, screen, places).map(Ok),
+            Some(shared) => self.capture_there(shared, screen, places).map(Ok),
             None => self.copy_there(screen, &places),
         }
     }
 
     /// The rectangle in pieces so small that two of them find room in any empty ring.
     fn bands(&self, rect: Rect) -> impl Iterator<Item = Rect> + use<> {
-        let row = rect.w.saturating_mul(BYTES).max(1);
-        let most = (self.ring.region().size() / 4 / row).max(1);
+        let most = (self.ring.region().size() / 4 / self.stride(rect).max(1)).max(1);
         (0..rect.h.div_ceil(most)).map(move |i| {
             let top = i * most;
             Rect {
@@ -84,7 +96,7 @@ impl Area {
     }
 
     fn copy_there(
-        &self,
+        &mut self,
         screen: &mut dyn Screen,
         places: &[(Rect, Span)],
     ) -> Result<Result<Vec<Captured>, AreaError>, DisplayError> {
@@ -99,49 +111,58 @@ impl Area {
             }
             captured.push(Captured {
                 copied: span.len.into(),
-                ..picture(rect, *span)
+                ..self.picture(rect, *span)
             });
         }
         Ok(Ok(captured))
     }
 
-    fn copy(&self, image: Image<'_>, span: Span) -> Result<(), AreaError> {
-        let row = image.size().w as usize * BYTES as usize;
-        if image.stride() == row {
+    fn copy(&mut self, image: Image<'_>, span: Span) -> Result<(), AreaError> {
+        let row = image.size().w as usize * self.format.bytes();
+        if image.format() == self.format && image.stride() == row {
             let all = image.data().get(..span.len as usize).unwrap_or_default();
             return self.ring.write(span.offset, all);
         }
-        for (row, offset) in image.rows().zip((span.offset..).step_by(row.max(1))) {
-            self.ring.write(offset, row)?;
+        self.rows.resize(span.len as usize, 0);
+        for (from, to) in image.rows().zip(self.rows.chunks_exact_mut(row.max(1))) {
+            convert_row(from, image.format(), to, self.format);
         }
-        Ok(())
+        self.ring.write(span.offset, &self.rows)
     }
-}
 
-fn capture_there(
-    shared: SharedFile,
-    screen: &mut dyn Screen,
-    places: Vec<(Rect, Span)>,
-) -> Result<Vec<Captured>, DisplayError> {
-    let asked: Vec<(Rect, u32)> = places.iter().map(|(rect, span)| (*rect, span.offset)).collect();
-    let done = screen.capture_shared(shared, &asked)?;
-    let done = places.into_iter().zip(done).filter(|(_, done)| *done);
-    Ok(done.map(|((rect, span), _)| picture(rect, span)).collect())
-}
+    fn capture_there(
+        &self,
+        shared: SharedFile,
+        screen: &mut dyn Screen,
+        places: Vec<(Rect, Span)>,
+    ) -> Result<Vec<Captured>, DisplayError> {
+        let asked: Vec<(Rect, u32)> = places.iter().map(|(rect, span)| (*rect, span.offset)).collect();
+        let done = screen.capture_shared(shared, &asked)?;
+        let done = places.into_iter().zip(done).filter(|(_, done)| *done);
+        Ok(done.map(|((rect, span), _)| self.picture(rect, span)).collect())
+    }
 
-fn picture(rect: Rect, span: Span) -> Captured {
-    Captured {
-        rect,
-        coded: Coded {
-            encoding: Encoding::Mmap,
-            data: Payload::Shared(vec![span]),
-            stride: rect.w.saturating_mul(BYTES),
-            format: Some(PixelFormat::Bgrx),
-            compression: None,
-            quality: None,
-            scaled_size: None,
-            has_alpha: false,
-        },
-        copied: 0,
+    fn picture(&self, rect: Rect, span: Span) -> Captured {
+        Captured {
+            rect,
+            coded: Coded {
+                encoding: Encoding::Mmap,
+                data: Payload::Shared(vec![span]),
+                stride: self.stride(rect),
+                format: Some(self.format),
+                compression: None,
+                quality: None,
+                scaled_size: None,
+                has_alpha: false,
+            },
+            copied: 0,
+        }
+    }
+
+    const fn stride(&self, rect: Rect) -> u32 {
+        match self.format.bytes() {
+            3 => rect.w.saturating_mul(3),
+            _ => rect.w.saturating_mul(4),
+        }
     }
 }

@@ -23,7 +23,6 @@ use crate::session::driver::{Handler, drive};
 use crate::session::mailbox::Outbox;
 use crate::session::screen::{ClientId, ScreenCommand, ScreenMessage};
 use crate::transport::{Link, LinkInfo};
-use crate::types::PixelFormat;
 use compact_str::CompactString;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -341,15 +340,10 @@ impl ServerSession {
         self.stage = Stage::Client(Box::new(session));
     }
 
-    /// Takes the memory a client offers, when that is allowed and the client reads pixels as we capture them.
+    /// Takes the memory a client offers, when that is allowed and there will be pictures.
     fn share_memory(&self, caps: &Capabilities, pictures: Option<&hello::Pictures>) -> Option<Accepted> {
         let passed = self.link.descriptors.take();
-        let trust = self.facts.config.mmap.as_ref()?;
-        pictures?
-            .takes
-            .rgb_formats
-            .contains(PixelFormat::Bgrx)
-            .then_some(())?;
+        let trust = self.facts.config.mmap.as_ref().filter(|_| pictures.is_some())?;
         let trust = Trust {
             peer: self.link.credentials.map(|peer| peer.uid),
             ..trust.clone()
