@@ -19,6 +19,7 @@ mod grid;
 mod hostile;
 mod html5;
 mod input;
+mod mmap;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod peer;
 mod picture;
