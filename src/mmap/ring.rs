@@ -44,7 +44,7 @@ pub struct RingWriter {
 
 impl RingWriter {
     /// So many pictures have room in front before the ring is begun anew.
-    const COMFORT: u64 = 3;
+    const COMFORT: u64 = 2;
 
     /// Begins to write into an area.
     pub fn new(region: Region) -> Result<Self, AreaError> {

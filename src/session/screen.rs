@@ -433,7 +433,7 @@ impl Worker {
             encoding: crate::types::Encoding::Png,
             quality: 100,
             speed: 50,
-            rgb_formats: [crate::types::PixelFormat::Rgb].into_iter().collect(),
+            rgb_formats: [PixelFormat::Rgb].into_iter().collect(),
             lz4: false,
         };
         let coded = self.encoder.encode(*image, &how).map_err(|e| e.to_string())?;
