@@ -4,6 +4,7 @@
 
 mod codec;
 mod delivery;
+mod mmap;
 mod packet;
 mod protocol;
 mod strategies;

@@ -143,6 +143,7 @@ mod tests {
                 "codec",
                 "discovery",
                 "display",
+                "mmap",
                 "packet",
                 "protocol",
                 "session",

@@ -454,7 +454,7 @@ pub enum WindowEvent {
         /// Held buttons after it.
         buttons: Vec<u8>,
     },
-    /// The display no longer reads the oldest pixels it was [given](Windows::show).
+    /// The display no longer reads the oldest pixels it was [given](Windows::show_from).
     Released,
     /// The keyboard layout changed.
     KeymapChanged,
@@ -514,7 +514,7 @@ pub trait Windows: Clipboard + Send {
     /// Shows pixels of the [shared](Self::share) file and makes them part of the window's picture. True when the
     /// display does so: then [`WindowEvent::Released`] follows, in the order of these calls. False when it cannot, and
     /// nothing was done.
-    fn show(&mut self, _id: WindowId, _rect: Rect, _pixels: FilePixels) -> Result<bool, DisplayError> {
+    fn show_from(&mut self, _id: WindowId, _rect: Rect, _pixels: FilePixels) -> Result<bool, DisplayError> {
         Ok(false)
     }
 

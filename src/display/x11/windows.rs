@@ -359,7 +359,7 @@ impl Windows for X11Windows {
         Ok(self.area.is_some())
     }
 
-    fn show(&mut self, id: WindowId, rect: Rect, pixels: FilePixels) -> Result<bool, DisplayError> {
+    fn show_from(&mut self, id: WindowId, rect: Rect, pixels: FilePixels) -> Result<bool, DisplayError> {
         let (Some(segment), Some(window)) = (self.area, self.windows.get_mut(&id)) else {
             return Ok(false);
         };

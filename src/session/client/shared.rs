@@ -183,7 +183,7 @@ impl Viewer {
         let layout = Layout::new(draw, coded, available);
         if let Some(layout) = layout.as_ref().filter(|_| wanted)
             && let Some(pixels) = shared.direct(layout, spans)
-            && let Some(true) = survive(self.windows.show(draw.id, draw.rect, pixels))?
+            && let Some(true) = survive(self.windows.show_from(draw.id, draw.rect, pixels))?
         {
             shared.shown += layout.bytes;
             let awaited = Drawn::new(draw, received);
