@@ -72,6 +72,8 @@ impl NamedFile {
         match Self::create(path.to_owned(), size, group) {
             Err(AreaError::Refused { .. }) => {
                 let file = open_plain(path)?;
+                rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
+                    .map_err(|_| refused(path, "another client uses it"))?;
                 Self::new(path.to_owned(), file, true)
             }
             made => made,

@@ -238,7 +238,6 @@ impl Mapping {
         // inside; they live as long as `self`; in this process they are only ever accessed as atomics while shared
         // (the tokens that are copied lie elsewhere, `TokenPlace` sees to it).
         #[expect(unsafe_code, reason = "the memory is not Rust's")]
-        #[expect(clippy::cast_ptr_alignment, reason = "the start of a page, or four bytes on")]
         unsafe {
             AtomicU32::from_ptr(self.start.as_ptr().add(which.offset() as usize).cast())
         }

@@ -43,7 +43,8 @@ pub struct RingWriter {
 }
 
 impl RingWriter {
-    /// So many pictures have room in front before the ring is begun anew.
+    /// So many pictures have room in front before the ring is begun anew. No more than that is ever on its way, which
+    /// also protects readers of 3.1: they release a picture first and look at it then.
     const COMFORT: u64 = 2;
 
     /// Begins to write into an area.

@@ -1,3 +1,8 @@
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "bytes are cut out of larger numbers"
+)]
+
 use super::region::Position;
 use super::*;
 use std::fs::{self, File};
@@ -278,6 +283,7 @@ fn a_given_file_is_made_once_and_then_used_as_it_is() {
         .unwrap();
     let file = NamedFile::at(&path, SIZE, None).unwrap();
     assert_eq!(file.region().unwrap().size(), SIZE + 4096);
+    assert!(NamedFile::at(&path, SIZE, None).is_err(), "two clients");
     drop(file);
     assert!(path.exists());
     let owned: OwnedFd = File::open(&path).unwrap().into();

@@ -213,9 +213,8 @@ impl Viewer {
         let (Some(shared), Some(shown)) = (&mut self.shared, self.shown.get_mut(&draw.id)) else {
             return Ok(Outcome::NoWindow);
         };
-        let mut canvas = match survive(self.windows.canvas(draw.id))? {
-            Some(Some(canvas)) => canvas,
-            _ => return Ok(Outcome::NoWindow),
+        let Some(Some(mut canvas)) = survive(self.windows.canvas(draw.id))? else {
+            return Ok(Outcome::NoWindow);
         };
         shared.shown += layout.bytes;
         shared.copied += layout.bytes;

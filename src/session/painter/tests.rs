@@ -186,7 +186,7 @@ fn pixels_go_to_the_area_while_there_is_room_and_to_the_stream_else() {
         .painter
         .set_area(Area::new(ring, PixelFormat::Bgrx, &mut world.screen));
     let mut reader = RingReader::new(region);
-    let mut update = |world: &mut World, rect| {
+    let update = |world: &mut World, rect| {
         let (mut spans, mut others, now) = (Vec::new(), 0, world.now);
         world.painter.damage(rect, now);
         let give = |piece: Piece| match piece.coded.data {
