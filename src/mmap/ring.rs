@@ -38,6 +38,8 @@ pub struct RingWriter {
     region: Region,
     /// As in the area, which a peer could change.
     end: u32,
+    /// What it was before the newest pieces.
+    before: u32,
     /// The largest piece so far.
     largest: u32,
 }
@@ -53,12 +55,31 @@ impl RingWriter {
         Ok(Self {
             region,
             end,
+            before: end,
             largest: 0,
         })
     }
 
+    /// Takes so many bytes in one piece each, all of them or none.
+    pub fn reserve_all(&mut self, lens: impl IntoIterator<Item = u64>) -> Result<Vec<Span>, AreaError> {
+        let before = self.end;
+        let spans = lens.into_iter().map(|len| self.reserve(len)).collect();
+        self.before = before;
+        if matches!(spans, Err(AreaError::Full(_))) {
+            self.cancel()?;
+        }
+        spans
+    }
+
+    /// Takes back what was reserved last, of which the reader was not told.
+    pub fn cancel(&mut self) -> Result<(), AreaError> {
+        self.end = self.before;
+        self.region.store(Position::End, self.end)
+    }
+
     /// Takes `len` bytes in one piece.
     pub fn reserve(&mut self, len: u64) -> Result<Span, AreaError> {
+        self.before = self.end;
         let start = self.region.load(Position::Start)?;
         let full = || AreaError::Full(len);
         let wanted = u32::try_from(len).map_err(|_| full())?;

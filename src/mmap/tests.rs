@@ -76,6 +76,19 @@ fn the_ring_is_reused_from_its_front() {
 }
 
 #[test]
+fn what_the_reader_does_not_hear_of_is_taken_back() {
+    let (mut writer, mut reader) = passed();
+    let quarter = u64::from(SIZE) / 4;
+    // more than there is: nothing is taken, so everything can be had
+    assert_eq!(writer.reserve_all([quarter; 5]), Err(AreaError::Full(quarter)));
+    let spans = writer.reserve_all([quarter; 3]).unwrap();
+    writer.cancel().unwrap();
+    assert_eq!(writer.reserve_all([quarter; 3]), Ok(spans.clone()));
+    reader.release(&spans).unwrap();
+    assert!(writer.reserve(quarter * 2).is_ok());
+}
+
+#[test]
 fn split_pictures_of_other_writers_are_read() {
     let (writer, mut reader) = passed();
     let spans = [

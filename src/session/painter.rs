@@ -164,14 +164,7 @@ impl Painter {
         }
         let known = &self.known;
         let rects = self.damage.take(self.size, |rect| known.align(rect));
-        let images = match screen.capture(&rects) {
-            Ok(images) => images,
-            Err(error @ DisplayError::Lost { .. }) => return Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "the screen could not be captured");
-                Vec::new()
-            }
-        };
+        let images = soft(screen.capture(&rects))?.unwrap_or_default();
         for rect in rects {
             if !images.iter().any(|(captured, _)| *captured == rect) {
                 self.refresh(rect, now + Self::RETRY_AFTER);
@@ -219,7 +212,7 @@ impl Painter {
             return Ok(None);
         };
         let rects = self.damage.take(self.size, |rect| rect);
-        let pieces = match area.capture(screen, &rects)? {
+        let pieces = match soft(area.capture(screen, &rects))?.unwrap_or(Ok(Vec::new())) {
             Ok(pieces) => pieces,
             Err(error) => {
                 rects.into_iter().for_each(|rect| self.damage.add(rect));
@@ -418,6 +411,18 @@ fn plan_pixels(
             what: What::Pixels { image, how, best },
         });
         y += height;
+    }
+}
+
+/// What a display that is still there refuses is tried again later.
+fn soft<T>(captured: Result<T, DisplayError>) -> Result<Option<T>, DisplayError> {
+    match captured {
+        Ok(captured) => Ok(Some(captured)),
+        Err(error @ DisplayError::Lost { .. }) => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "the screen could not be captured");
+            Ok(None)
+        }
     }
 }
 

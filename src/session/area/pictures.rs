@@ -68,17 +68,27 @@ impl Area {
         screen: &mut dyn Screen,
         rects: &[Rect],
     ) -> Result<Result<Vec<Captured>, AreaError>, DisplayError> {
-        let mut places = Vec::new();
         let bands: Vec<Rect> = rects.iter().flat_map(|rect| self.bands(*rect)).collect();
-        for band in bands {
-            match self.ring.reserve(self.format.bytes() as u64 * band.area()) {
-                Ok(span) => places.push((band, span)),
-                Err(error) => return Ok(Err(error)),
-            }
-        }
-        match self.shared {
+        let bytes = self.format.bytes() as u64;
+        let spans = match self
+            .ring
+            .reserve_all(bands.iter().map(|band| bytes * band.area()))
+        {
+            Ok(spans) => spans,
+            Err(error) => return Ok(Err(error)),
+        };
+        let places: Vec<(Rect, Span)> = bands.into_iter().zip(spans).collect();
+        let captured = match self.shared {
             Some(shared) => self.capture_there(shared, screen, places).map(Ok),
             None => self.copy_there(screen, &places),
+        };
+        match captured {
+            Ok(Ok(captured)) if !captured.is_empty() => Ok(Ok(captured)),
+            // the client will hear of none of it, so it cannot release it
+            nothing => match self.ring.cancel() {
+                Ok(()) => nothing,
+                Err(error) => Ok(Err(error)),
+            },
         }
     }
 

@@ -217,6 +217,16 @@ fn pixels_go_to_the_area_while_there_is_room_and_to_the_stream_else() {
     }
     reader.release(&last).unwrap();
     assert_eq!(update(&mut world, Rect::new(1, 2, 3, 4)).0[0].len, 48);
+    // what cannot be captured now is tried again
+    world.puppet.state().failing = 1;
+    let now = world.now;
+    world.painter.damage(SCREEN.rect(), now);
+    let (screen, encoder) = (&mut world.screen, &mut world.encoder);
+    let given = world
+        .painter
+        .paint(screen, encoder, LinkSpeed::LOCAL, || now, |_| {})
+        .unwrap();
+    assert!(!given && world.painter.deadline().is_some());
     // a peer that spoils the area loses it, and nothing else
     rustix::io::pwrite(reader.region().file(), &[0xff; 4], 0).unwrap();
     world.puppet.paint(Rect::new(0, 0, 9, 9), |_, _| [7; 3]);
