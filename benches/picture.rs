@@ -60,7 +60,7 @@ const CODECS: [(&str, Encoding, bool); 6] = [
 fn size_of(coded: &Coded) -> usize {
     match &coded.data {
         Payload::Bytes(bytes) => bytes.len(),
-        Payload::Scroll(_) => 0,
+        Payload::Scroll(_) | Payload::Shared(_) => 0,
     }
 }
 

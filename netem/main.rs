@@ -22,6 +22,7 @@ mod hostile;
 mod html5;
 mod input;
 mod mdns;
+mod mmap;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod peer;
 mod picture;

@@ -151,13 +151,11 @@ impl Peer {
             Self::Xpra3 => vec!["--opengl=no", "--tray=no"],
             Self::Xpra6 => vec!["--opengl=no", "--tray=no", "--splash=no"],
         };
-        if self != Self::Ours || via == Via::Mmap {
-            options.push(if via == Via::Mmap {
-                "--mmap=yes"
-            } else {
-                "--mmap=no"
-            });
-        }
+        options.push(if via == Via::Mmap {
+            "--mmap=yes"
+        } else {
+            "--mmap=no"
+        });
         options
     }
 }

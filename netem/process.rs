@@ -123,6 +123,11 @@ impl Process {
         status.with_context(|| format!("{} still runs after {limit:?}", self.name))
     }
 
+    /// Ends it at once, whatever it is doing.
+    pub(crate) fn kill(&self) {
+        self.signal_group(Signal::KILL);
+    }
+
     /// True while it has not ended.
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

@@ -6,6 +6,7 @@ mod auth;
 mod cipher;
 mod codec;
 mod delivery;
+mod mmap;
 mod packet;
 mod protocol;
 mod strategies;

@@ -13,7 +13,7 @@ use xpra::display::card::{Clock, TestCard};
 use xpra::session::now;
 use xpra::session::screen::Worker;
 use xpra::session::server::{self, Arrival, ServerConfig};
-use xpra::transport::{Link, LinkInfo, Probe, TransportKind};
+use xpra::transport::{Descriptors, Link, LinkInfo, Probe, TransportKind};
 use xpra::types::Size;
 
 /// What it is called and where it listens.
@@ -132,6 +132,7 @@ async fn accept(
             tls: None,
             is_private: false,
             probe: Probe::default(),
+            descriptors: Descriptors::default(),
         };
         inside.0.lock().unwrap().valves.insert(peer, valve.clone());
         let link = Link::new(valve.tap(stream), info);

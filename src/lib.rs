@@ -14,7 +14,7 @@
 //!      ───────────────┬─────────────────────────┬───────────────────────────────
 //!  4   transport  web │                         │
 //!      discovery auth │  3   protocol  delivery │  screens, windows, pixels
-//!      bytes to and   │  2   packet             │      display   picture
+//!      bytes to and   │  2   packet             │  display picture mmap
 //!      from a peer    │  1   codec              │
 //!      ───────────────┴─────────────────────────┴───────────────────────────────
 //!      address                       types         plain values, no I/O
@@ -40,6 +40,7 @@
 //! | [`protocol`] | one connection as a state machine: hello, chunks, pings, queue of control packets |
 //! | [`delivery`] | when pixels are captured and how much may be on the way; pure arithmetic |
 //! | [`picture`] | pixels: what changed, what moved, which encoding, encode and decode |
+//! | [`mmap`] | pixels in memory shared by both ends of a connection |
 //! | [`display`] | screens to share and windows to show: X11, a test card, none |
 //! | [`transport`] | open byte streams: connect and listen; the only code that knows their kinds |
 //! | [`auth`] | who may use a session: digests, modules, where a client's passwords come from |
@@ -88,6 +89,7 @@ pub mod command;
 pub mod delivery;
 pub mod discovery;
 pub mod display;
+pub mod mmap;
 pub mod packet;
 pub mod picture;
 pub mod protocol;
@@ -107,6 +109,7 @@ mod tests {
         ("address", &[]),
         ("codec", &[]),
         ("display", &["types"]),
+        ("mmap", &["types"]),
         ("picture", &["types"]),
         ("packet", &["codec", "display", "picture", "types"]),
         ("protocol", &["codec", "packet", "types"]),
@@ -123,6 +126,7 @@ mod tests {
                 "codec",
                 "delivery",
                 "display",
+                "mmap",
                 "packet",
                 "picture",
                 "protocol",
@@ -139,6 +143,7 @@ mod tests {
                 "codec",
                 "discovery",
                 "display",
+                "mmap",
                 "packet",
                 "protocol",
                 "session",

@@ -207,6 +207,28 @@ impl PixelFormat {
     }
 }
 
+/// A piece of a shared memory area (`session.md` 2.2). Nothing is said about whether the area has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// From the start of the area.
+    pub offset: u32,
+    /// Bytes.
+    pub len: u32,
+}
+
+impl Span {
+    /// One past its last byte.
+    pub const fn end(self) -> u64 {
+        self.offset as u64 + self.len as u64
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes at {}", self.len, self.offset)
+    }
+}
+
 /// How the pixels of a draw packet are coded (`session.md` 1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Encoding {

@@ -442,6 +442,7 @@ async fn accept(shared: Shared, links: mpsc::Sender<Arrival>) {
             username: None,
             is_private: false,
             probe: stream.probe(),
+            descriptors: Default::default(),
         };
         let link = Link::new(stream, info);
         let door = Arc::default();

@@ -10,6 +10,7 @@ use crate::transport::{LinkInfo, Nobody, Probe};
 
 pub(super) fn link(peer: &str, is_private: bool) -> LinkInfo {
     LinkInfo {
+        descriptors: crate::transport::Descriptors::default(),
         kind: TransportKind::Tcp,
         target: "tcp://127.0.0.1:1".to_owned(),
         local: "127.0.0.1:1".to_owned(),

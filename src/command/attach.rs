@@ -1,6 +1,7 @@
 //! `attach`: show the windows of a session, or the screen a server shares, and type into them.
 
 use super::exit::{ExitCode, Failure};
+use super::mmap::MmapArgs;
 use super::options::boolean;
 use super::server::{ConnectArgs, Route};
 use crate::discovery::Environment;
@@ -8,6 +9,7 @@ use crate::display::Windows;
 use crate::display::headless::Headless;
 use crate::display::x11::X11Windows;
 use crate::protocol::{CloseReason, ConnectionConfig};
+use crate::session::area::Offer;
 use crate::session::client::{
     ClientOptions, ClientSession, Departure, Desktop, Direction, Identity, ToSession, Viewer, client_hello,
 };
@@ -89,6 +91,8 @@ pub(super) struct AttachArgs {
     #[arg(long, value_name = "BITS", default_value = "auto", value_parser = bits_per_second)]
     bandwidth_limit: u64,
     #[command(flatten)]
+    mmap: MmapArgs,
+    #[command(flatten)]
     connect: ConnectArgs,
 }
 
@@ -153,13 +157,25 @@ pub(super) async fn run(args: &AttachArgs, environment: &Environment) -> Result<
     };
     let identity = identity(environment, display, &username);
     let asked = options.clone();
-    let hello = move |dialect| client_hello(dialect, &identity, &desktop, &asked);
+    let offer = args.mmap.offer(&address, desktop.size, environment);
+    let passed = offer.as_ref().and_then(Offer::descriptor);
+    let memory = offer.as_ref().map(Offer::capabilities).unwrap_or_default();
+    let hello = move |dialect| {
+        let mut caps = client_hello(dialect, &identity, &desktop, &asked);
+        for (key, value) in &memory {
+            caps.set(key, value.clone());
+        }
+        caps
+    };
     let config = ConnectionConfig {
         encryption,
         ..ConnectionConfig::default()
     };
     let login = Login::new(config, handlers, hello);
     let (mut session, seat, to_session) = ClientSession::new(&options, login)?;
+    if let Some(offer) = offer {
+        session.set_offer(offer);
+    }
     let viewer = Viewer::new(windows, options.clone(), seat);
     let viewer = std::thread::Builder::new()
         .name("viewer".to_owned())
@@ -172,7 +188,13 @@ pub(super) async fn run(args: &AttachArgs, environment: &Environment) -> Result<
         tokio::select! {
             biased;
             number = signal.wait_for(Option::is_some) => Err(interrupted(number.ok().and_then(|number| *number))),
-            link = connect(&address, &connecting) => Ok(link?.into()),
+            link = connect(&address, &connecting) => {
+                let link = link?;
+                if let Some(file) = passed.as_ref().and_then(|file| file.try_clone().ok()) {
+                    link.info.descriptors.offer(file);
+                }
+                Ok(link.into())
+            }
         }
     };
     let ended = dial(open, &mut session).await;

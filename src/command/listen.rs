@@ -81,16 +81,21 @@ fn octal(text: &str) -> Result<u32, String> {
 }
 
 impl ListenArgs {
-    /// Creates the sockets, and their doors.
+    /// Creates the sockets, and their doors; unix sockets for all of their group when `open_to_group`.
     pub async fn listen(
         &self,
         environment: &Environment,
         display: &str,
+        open_to_group: bool,
     ) -> Result<Vec<(Listener, Arc<Door>)>, Failure> {
         let places = Places::new(environment, self.socket_dir.as_deref(), &self.socket_dirs);
         let options = ListenOptions {
             names: places.names(display),
-            permissions: self.socket_permissions,
+            permissions: if open_to_group {
+                0o660
+            } else {
+                self.socket_permissions
+            },
             ..ListenOptions::default()
         };
         let site = self.web.site(environment)?;

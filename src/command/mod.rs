@@ -15,6 +15,7 @@ mod info;
 pub mod list;
 mod listen;
 mod mdns;
+mod mmap;
 mod options;
 mod proxy;
 mod query;

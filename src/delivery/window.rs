@@ -16,6 +16,8 @@ pub struct Window {
     in_flight: usize,
     /// Bytes that may be in flight.
     size: usize,
+    /// Set when that is given and not to be found out.
+    fixed: Option<usize>,
     /// Shortest round trips: of the present and of the previous period.
     base: [Option<Duration>; 2],
     base_since: Instant,
@@ -66,6 +68,7 @@ impl Window {
             waiting: VecDeque::new(),
             in_flight: 0,
             size: Self::INITIAL,
+            fixed: None,
             base: [None, None],
             base_since: now,
             rate: None,
@@ -73,6 +76,12 @@ impl Window {
             last_ack: None,
             latencies: Latencies::default(),
         }
+    }
+
+    /// Pictures travel through memory: a path without a queue to find the length of. Another may follow while fewer
+    /// bytes than these are in use.
+    pub const fn fix(&mut self, bytes: usize) {
+        self.fixed = Some(bytes);
     }
 
     /// Whether another picture may be sent.
@@ -84,7 +93,7 @@ impl Window {
             self.waiting.pop_front();
         }
         let open = self.waiting.is_empty()
-            || (self.in_flight < self.size && self.waiting.len() < Self::MAX_PICTURES);
+            || (self.in_flight < self.fixed.unwrap_or(self.size) && self.waiting.len() < Self::MAX_PICTURES);
         if !open && let Some(last) = self.waiting.back_mut() {
             last.limited = true;
         }
@@ -172,8 +181,8 @@ impl Window {
     }
 
     /// Bytes that may be in flight, and bytes that are.
-    pub const fn sizes(&self) -> (usize, usize) {
-        (self.size, self.in_flight)
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.fixed.unwrap_or(self.size), self.in_flight)
     }
 
     /// Pictures waiting for their acknowledgement.

@@ -13,7 +13,7 @@ pub mod headless;
 pub(crate) mod poll;
 pub mod x11;
 
-use crate::types::{Canvas, Image, Point, Rect, Size, WindowId};
+use crate::types::{Canvas, Image, PixelFormat, Point, Rect, Size, WindowId};
 use compact_str::CompactString;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -259,6 +259,21 @@ pub enum ScreenEvent {
     Clipboard(ClipboardEvent),
 }
 
+/// A file that a display writes to or reads from, as the display calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedFile(pub u32);
+
+/// Pixels in a file that a display [reads](Windows::share).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilePixels {
+    /// Where the first row begins.
+    pub offset: u32,
+    /// Bytes from one row to the next; all rows are there in full.
+    pub stride: u32,
+    /// Byte order of a pixel.
+    pub format: PixelFormat,
+}
+
 /// A shared screen: the server's display. One thread owns it.
 pub trait Screen: Clipboard + Send {
     /// The display's name as users know it (`:10`).
@@ -280,6 +295,24 @@ pub trait Screen: Clipboard + Send {
     /// The present pixels of each rectangle, in the order asked, as `Bgrx`. The rectangles do not overlap and
     /// lie within the screen; one that no longer does (the screen shrank meanwhile) gives no image.
     fn capture(&mut self, rects: &[Rect]) -> Result<Vec<(Rect, Image<'_>)>, DisplayError>;
+
+    /// Lets the display write captures into a file; `None` when it cannot.
+    fn share(&mut self, _file: BorrowedFd<'_>) -> Result<Option<SharedFile>, DisplayError> {
+        Ok(None)
+    }
+
+    /// Lets the display forget a file.
+    fn unshare(&mut self, _file: SharedFile) {}
+
+    /// Writes the present pixels of each rectangle into a shared file at that offset, a multiple of four, as `Bgrx`
+    /// with packed rows; says of each whether it was done. Otherwise as [`capture`](Self::capture).
+    fn capture_shared(
+        &mut self,
+        _file: SharedFile,
+        places: &[(Rect, u32)],
+    ) -> Result<Vec<bool>, DisplayError> {
+        Ok(vec![false; places.len()])
+    }
 
     /// The cursor as it is now.
     fn cursor(&mut self) -> Result<Cursor, DisplayError>;
@@ -421,6 +454,8 @@ pub enum WindowEvent {
         /// Held buttons after it.
         buttons: Vec<u8>,
     },
+    /// The display no longer reads the oldest pixels it was [given](Windows::show_from).
+    Released,
     /// The keyboard layout changed.
     KeymapChanged,
     /// The client's screen has another size.
@@ -470,6 +505,18 @@ pub trait Windows: Clipboard + Send {
 
     /// Shows what was painted into `rects` of the canvas.
     fn present(&mut self, id: WindowId, rects: &[Rect]) -> Result<(), DisplayError>;
+
+    /// Lets the display read pictures from a file, from now on the only one; false when it cannot.
+    fn share(&mut self, _file: BorrowedFd<'_>) -> Result<bool, DisplayError> {
+        Ok(false)
+    }
+
+    /// Shows pixels of the [shared](Self::share) file and makes them part of the window's picture. True when the
+    /// display does so: then [`WindowEvent::Released`] follows, in the order of these calls. False when it cannot, and
+    /// nothing was done.
+    fn show_from(&mut self, _id: WindowId, _rect: Rect, _pixels: FilePixels) -> Result<bool, DisplayError> {
+        Ok(false)
+    }
 
     /// The cursor over our windows.
     fn set_cursor(&mut self, cursor: &Cursor) -> Result<(), DisplayError>;

@@ -4,7 +4,7 @@ use super::args::{Args, SchemaError};
 use crate::codec::{Value, ValueRef};
 use crate::display::{SizeHints, WindowMetadata};
 use crate::picture::{Coded, Compression, Move, Payload};
-use crate::types::{Encoding, PixelFormat, Rect, Size, WindowId};
+use crate::types::{Encoding, PixelFormat, Rect, Size, Span, WindowId};
 use compact_str::CompactString;
 
 /// What kind of window the server created.
@@ -307,6 +307,11 @@ impl Draw {
                         option("scroll", Value::List(list.clone()));
                         Value::List(list)
                     }
+                    Payload::Shared(spans) => {
+                        let list = spans.iter().map(|s| [s.offset, s.len].into()).collect::<Vec<_>>();
+                        option("chunks", Value::List(list.clone()));
+                        Value::List(list)
+                    }
                 };
                 (coded.encoding.name().into(), data, coded.stride)
             }
@@ -334,11 +339,18 @@ impl Draw {
     }
 }
 
+/// Pieces of a picture in shared memory: writers make one or two.
+const MAX_SPANS: usize = 16;
+
 fn payload(encoding: Encoding, data: ValueRef<'_>, options: ValueRef<'_>) -> Option<Payload> {
+    if encoding == Encoding::Mmap {
+        let list = options.get("chunks").and_then(ValueRef::as_list);
+        let mut list = list.or_else(|| data.as_list())?;
+        let spans: Option<Vec<_>> = list.by_ref().take(MAX_SPANS).map(read_span).collect();
+        return spans.filter(|_| list.next().is_none()).map(Payload::Shared);
+    }
     if encoding != Encoding::Scroll {
-        // mmap spans are not ours to read yet; the draw is acknowledged as failed
-        let spans = || data.as_list().map(|_| bytes::Bytes::new());
-        return data.to_bytes().or_else(spans).map(Payload::Bytes);
+        return data.to_bytes().map(Payload::Bytes);
     }
     let list = options
         .get("scroll")
@@ -347,6 +359,14 @@ fn payload(encoding: Encoding, data: ValueRef<'_>, options: ValueRef<'_>) -> Opt
     list.map(read_move)
         .collect::<Option<Vec<_>>>()
         .map(Payload::Scroll)
+}
+
+fn read_span(value: ValueRef<'_>) -> Option<Span> {
+    let mut numbers = value.as_list()?.map(|n| u32::try_from(n.as_int()?).ok());
+    Some(Span {
+        offset: numbers.next()??,
+        len: numbers.next()??,
+    })
 }
 
 fn read_size(value: ValueRef<'_>) -> Option<Size> {

@@ -33,7 +33,7 @@ pub use fingerprint::{Fingerprint, Scan};
 pub use format::RgbFormats;
 pub use scroll::{Scroll, ScrollFinder};
 
-use crate::types::{Encoding, PixelFormat, Rect, Size};
+use crate::types::{Encoding, PixelFormat, Rect, Size, Span};
 use bytes::Bytes;
 
 /// One picture as a draw packet carries it: what encoders return and decoders take.
@@ -64,6 +64,8 @@ pub enum Payload {
     Bytes(Bytes),
     /// Moves inside the window, all relative to the picture before this packet.
     Scroll(Vec<Move>),
+    /// Where in the memory shared with the peer the pixels are, one piece after the other.
+    Shared(Vec<Span>),
 }
 
 /// One rectangle to move: its pixels go to `rect` shifted by (`dx`, `dy`).

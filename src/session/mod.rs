@@ -1,5 +1,6 @@
 //! LAYER 5: sessions, made of a connection, a display and what decides between them.
 
+pub mod area;
 pub mod client;
 mod dial;
 mod driver;

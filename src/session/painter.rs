@@ -1,7 +1,9 @@
 //! [`Painter`]: what one client has of the screen, and the pictures that bring it up to date.
 
+use super::area::{Area, Captured};
 use crate::delivery::Damage;
 use crate::display::{DisplayError, Screen};
+use crate::mmap::AreaError;
 use crate::picture::{
     Client, Coded, Content, Encoder, Fingerprint, How, LinkSpeed, Payload, Scan, ScrollFinder, choose,
     regions,
@@ -26,6 +28,8 @@ pub struct Piece {
     pub captured: Instant,
     /// When it was encoded.
     pub encoded: Instant,
+    /// Bytes that were copied to get it into shared memory.
+    pub copied: u64,
 }
 
 /// The pixels one client lacks.
@@ -44,6 +48,8 @@ pub struct Painter {
     known: Fingerprint,
     scan: Scan,
     finder: ScrollFinder,
+    /// Where pixels go instead, as long as there is room.
+    area: Option<Area>,
 }
 
 /// A piece that is planned but not encoded.
@@ -87,6 +93,19 @@ impl Painter {
             known: Fingerprint::new(size, seed()),
             scan: Scan::new(),
             finder: ScrollFinder::new(),
+            area: None,
+        }
+    }
+
+    /// Hands pixels over in shared memory from now on.
+    pub fn set_area(&mut self, area: Area) {
+        self.area = Some(area);
+    }
+
+    /// Hands them over in the stream again.
+    pub fn leave_area(&mut self, screen: &mut dyn Screen) {
+        if let Some(area) = self.area.take() {
+            area.leave(screen);
         }
     }
 
@@ -140,16 +159,12 @@ impl Painter {
         let now = clock();
         self.claim_refreshes(link, now);
         let damaged = self.damaged.take().unwrap_or(now);
+        if let Some(given) = self.paint_shared(screen, damaged, &clock, &mut give)? {
+            return Ok(given);
+        }
         let known = &self.known;
         let rects = self.damage.take(self.size, |rect| known.align(rect));
-        let images = match screen.capture(&rects) {
-            Ok(images) => images,
-            Err(error @ DisplayError::Lost { .. }) => return Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "the screen could not be captured");
-                Vec::new()
-            }
-        };
+        let images = soft(screen.capture(&rects))?.unwrap_or_default();
         for rect in rects {
             if !images.iter().any(|(captured, _)| *captured == rect) {
                 self.refresh(rect, now + Self::RETRY_AFTER);
@@ -178,10 +193,63 @@ impl Painter {
                 damaged,
                 captured,
                 encoded: clock(),
+                copied: 0,
             });
         }
         self.lossless.clear();
         Ok(count > 0)
+    }
+
+    /// Puts all that is dirty into the area. `None` when there is no area or no room in it.
+    fn paint_shared(
+        &mut self,
+        screen: &mut dyn Screen,
+        damaged: Instant,
+        clock: &impl Fn() -> Instant,
+        give: &mut impl FnMut(Piece),
+    ) -> Result<Option<bool>, DisplayError> {
+        let Some(area) = &mut self.area else {
+            return Ok(None);
+        };
+        let rects = self.damage.take(self.size, |rect| rect);
+        let pieces = match soft(area.capture(screen, &rects))?.unwrap_or(Ok(Vec::new())) {
+            Ok(pieces) => pieces,
+            Err(error) => {
+                rects.into_iter().for_each(|rect| self.damage.add(rect));
+                if !matches!(error, AreaError::Full(_)) {
+                    tracing::warn!(%error, "no longer using shared memory");
+                    self.leave_area(screen);
+                }
+                return Ok(None);
+            }
+        };
+        let at = clock();
+        let retry = at + Self::RETRY_AFTER;
+        for rect in rects {
+            let inside = pieces.iter().filter(|piece| rect.contains(piece.rect));
+            if inside.map(|piece| piece.rect.area()).sum::<u64>() == rect.area() {
+                // nothing was compared
+                self.known.forget(rect);
+                self.lossy.retain(|(old, _)| !rect.contains(*old));
+            } else {
+                self.refresh(rect, retry);
+            }
+        }
+        self.lossless.clear();
+        let count = pieces.len();
+        for (i, Captured { rect, coded, copied }) in pieces.into_iter().enumerate() {
+            give(Piece {
+                rect,
+                coded,
+                flush: u32::try_from(count - i - 1).unwrap_or(0),
+                speed: self.takes.speed,
+                damaged,
+                captured: at,
+                encoded: at,
+                copied,
+            });
+        }
+        Ok(Some(count > 0))
     }
 
     /// Turns lossy rectangles whose time has come into damage to be sent without loss, but only as much as leaves
@@ -343,6 +411,18 @@ fn plan_pixels(
             what: What::Pixels { image, how, best },
         });
         y += height;
+    }
+}
+
+/// What a display that is still there refuses is tried again later.
+fn soft<T>(captured: Result<T, DisplayError>) -> Result<Option<T>, DisplayError> {
+    match captured {
+        Ok(captured) => Ok(Some(captured)),
+        Err(error @ DisplayError::Lost { .. }) => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "the screen could not be captured");
+            Ok(None)
+        }
     }
 }
 

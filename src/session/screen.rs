@@ -4,12 +4,14 @@
 //! One thread, because one X connection answers one question at a time, and because the shortest way from damage
 //! to bytes is not to change threads in between. It sleeps until damage, a command or a refresh is due.
 
+use super::area::Area;
 use super::driver::now;
 use super::mailbox::{Mailbox, Outbox, mailbox};
 use super::painter::{Painter, Piece};
 use crate::display::{ClipboardEvent, Cursor, DisplayError, Input, Keymap, Screen, ScreenEvent, Selection};
+use crate::mmap::RingWriter;
 use crate::picture::{self, LinkSpeed};
-use crate::types::{Point, Size};
+use crate::types::{PixelFormat, Point, Size};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -29,6 +31,8 @@ pub enum ScreenCommand {
         takes: picture::Client,
         /// Whether it can move rectangles.
         scroll: bool,
+        /// Memory shared with it.
+        area: Option<RingWriter>,
         /// Where its messages go. Pieces are sent only when [wanted](Self::Want); the rest is small and rare.
         sink: mpsc::UnboundedSender<ScreenMessage>,
     },
@@ -315,10 +319,15 @@ impl Worker {
                 client,
                 takes,
                 scroll,
+                area,
                 sink,
             } => {
                 let size = self.screen.size();
+                let format = takes.rgb_formats.best_for(PixelFormat::Bgrx);
                 let mut painter = Painter::new(size, takes, scroll);
+                if let Some(ring) = area {
+                    painter.set_area(Area::new(ring, format, &mut *self.screen));
+                }
                 painter.damage(size.rect(), now);
                 // it may have changed since the client was told
                 let _gone = sink.send(ScreenMessage::Resized(size));
@@ -335,7 +344,9 @@ impl Worker {
                 );
             }
             ScreenCommand::Detach(client) => {
-                self.clients.remove(&client);
+                if let Some(mut gone) = self.clients.remove(&client) {
+                    gone.painter.leave_area(&mut *self.screen);
+                }
                 self.keymaps.remove(&client);
                 self.claimed.retain(|_, owner| *owner != client);
                 if self.driver == Some(client) {
@@ -422,13 +433,15 @@ impl Worker {
             encoding: crate::types::Encoding::Png,
             quality: 100,
             speed: 50,
-            rgb_formats: [crate::types::PixelFormat::Rgb].into_iter().collect(),
+            rgb_formats: [PixelFormat::Rgb].into_iter().collect(),
             lz4: false,
         };
         let coded = self.encoder.encode(*image, &how).map_err(|e| e.to_string())?;
         match coded.data {
             picture::Payload::Bytes(file) => Ok((size, file)),
-            picture::Payload::Scroll(_) => Err("a screenshot cannot be a scroll".into()),
+            picture::Payload::Scroll(_) | picture::Payload::Shared(_) => {
+                Err("a screenshot is always a file".into())
+            }
         }
     }
 }

@@ -154,6 +154,7 @@ mod tests {
                 username: None,
                 is_private: true,
                 probe: Probe::default(),
+                descriptors: crate::transport::Descriptors::default(),
             };
             tokio::spawn(async move {
                 for byte in text.as_bytes().chunks(1) {

@@ -7,6 +7,7 @@ mod accounts;
 mod activation;
 #[cfg(test)]
 mod conformance;
+mod descriptors;
 mod detect;
 mod error;
 mod kernel;
@@ -38,6 +39,7 @@ use tokio::time::{sleep, timeout};
 
 pub use self::accounts::{group_id, in_group};
 pub use self::activation::{adopt, is_listening};
+pub use self::descriptors::Descriptors;
 pub use self::detect::Spoken;
 pub use self::error::{AcceptError, ConnectError, ListenError};
 pub use self::kernel::{KernelInfo, PeerCredentials};
@@ -106,6 +108,8 @@ pub struct LinkInfo {
     pub is_private: bool,
     /// Asks the kernel about the path.
     pub probe: Probe,
+    /// Open files that travel beside the bytes.
+    pub descriptors: Descriptors,
 }
 
 /// Options of the sockets themselves.

@@ -15,6 +15,7 @@ use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Duration, sleep};
 
+use super::descriptors::Descriptors;
 use super::kernel::peer_credentials;
 use super::probe::Probe;
 use super::{LinkInfo, TransportKind, Tuning};
@@ -27,12 +28,18 @@ const FULL_QUEUE_DELAY: Duration = Duration::from_millis(20);
 
 /// A connected socket.
 #[derive(Debug)]
-pub(super) struct Socket(Arc<AsyncFd<socket2::Socket>>);
+pub(super) struct Socket(Arc<AsyncFd<socket2::Socket>>, Descriptors);
 
 impl Socket {
     /// Takes over a connected socket that does not block.
     pub(super) fn new(socket: socket2::Socket) -> io::Result<Self> {
-        Ok(Self(Arc::new(register(socket)?)))
+        let is_unix = socket.local_addr().is_ok_and(|local| local.is_unix());
+        let descriptors = if is_unix {
+            Descriptors::of_socket()
+        } else {
+            Descriptors::default()
+        };
+        Ok(Self(Arc::new(register(socket)?), descriptors))
     }
 
     /// Connects to `address`. Waits as long as it takes: the caller sets limits.
@@ -117,6 +124,7 @@ impl Socket {
             // machine anyway.
             is_private: is_local || is_vsock,
             probe: Probe::new(&self.0, is_tcp),
+            descriptors: self.1.clone(),
         }
     }
 }
@@ -152,6 +160,9 @@ pub(super) fn describe(address: &SockAddr) -> String {
 impl AsyncRead for Socket {
     #[expect(unsafe_code, reason = "reading into memory that is not initialised first")]
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.1.is_collecting() {
+            return self.poll_collect(cx, buf);
+        }
         loop {
             let mut guard = ready!(self.0.poll_read_ready(cx))?;
             // SAFETY: `recv` only ever writes to it, so what was initialised stays so.
@@ -179,7 +190,8 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_send(cx, buf.len(), |socket| {
-            socket.send_with_flags(buf, libc::MSG_NOSIGNAL)
+            let with_files = self.1.send(socket, &[IoSlice::new(buf)]);
+            with_files.unwrap_or_else(|| socket.send_with_flags(buf, libc::MSG_NOSIGNAL))
         })
     }
 
@@ -191,7 +203,8 @@ impl AsyncWrite for Socket {
         let bufs = bufs.get(..MAX_SLICES).unwrap_or(bufs);
         let len = bufs.iter().map(|buf| buf.len()).sum();
         self.poll_send(cx, len, |socket| {
-            socket.send_vectored_with_flags(bufs, libc::MSG_NOSIGNAL)
+            let with_files = self.1.send(socket, bufs);
+            with_files.unwrap_or_else(|| socket.send_vectored_with_flags(bufs, libc::MSG_NOSIGNAL))
         })
     }
 
@@ -213,6 +226,23 @@ impl AsyncWrite for Socket {
 }
 
 impl Socket {
+    /// Reads, and keeps the descriptors that come along.
+    fn poll_collect(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut guard = ready!(self.0.poll_read_ready(cx))?;
+            let space = buf.initialize_unfilled();
+            match guard.try_io(|socket| self.1.receive(socket.get_ref(), space)) {
+                Ok(Ok(read)) => {
+                    buf.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(Err(error)) => return Poll::Ready(Err(error)),
+                Err(_would_block) => {}
+            }
+        }
+    }
+
     fn poll_send(
         &self,
         cx: &mut Context<'_>,

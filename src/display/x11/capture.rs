@@ -2,6 +2,7 @@
 
 use super::connection::{Connection, Fault};
 use super::shm::Segment;
+use crate::display::SharedFile;
 use crate::types::{Image, PixelFormat, Rect, Size};
 use std::ops::Range;
 use x11rb::errors::ReplyError;
@@ -106,6 +107,33 @@ fn read_shared(
         }
     }
     Ok(places)
+}
+
+/// Has rectangles written into a file the server was given, at these offsets; says which were on the screen.
+pub(super) fn write_to(
+    connection: &Connection,
+    file: SharedFile,
+    places: &[(Rect, u32)],
+) -> Result<Vec<bool>, Fault> {
+    let (root, format) = (connection.root(), ImageFormat::Z_PIXMAP.into());
+    let mut asked = Vec::with_capacity(places.len());
+    for (rect, offset) in places {
+        let cookie = wire(*rect).map(|(x, y, w, h)| {
+            connection
+                .x()
+                .shm_get_image(root, x, y, w, h, u32::MAX, format, file.0, *offset)
+        });
+        asked.push(cookie.transpose()?);
+    }
+    let mut done = Vec::with_capacity(asked.len());
+    for cookie in asked {
+        let reply = cookie
+            .map(|cookie| on_screen(cookie.reply()))
+            .transpose()?
+            .flatten();
+        done.push(reply.is_some());
+    }
+    Ok(done)
 }
 
 /// The pixels of each rectangle, empty when there are none.

@@ -8,19 +8,22 @@
 #[cfg(test)]
 mod tests;
 
-use super::capture::Capture;
+use super::capture::{self, Capture};
 use super::clipboard::X11Clipboard;
 use super::connection::{Connection, Fault};
 use super::damage::DamageList;
 use super::input::Injector;
-use super::{cursor, resize};
-use crate::display::{Clipboard, Cursor, DisplayError, Input, Keymap, Screen, ScreenEvent, Selection};
+use super::{cursor, resize, shm};
+use crate::display::{
+    Clipboard, Cursor, DisplayError, Input, Keymap, Screen, ScreenEvent, Selection, SharedFile,
+};
 use crate::types::{Image, Point, Rect, Size};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 use x11rb::connection::{Connection as _, RequestConnection as _};
 use x11rb::protocol::damage::{self, ConnectionExt as _};
 use x11rb::protocol::randr::{self, ConnectionExt as _};
+use x11rb::protocol::shm::ConnectionExt as _;
 use x11rb::protocol::xfixes::{self, ConnectionExt as _};
 use x11rb::protocol::xinput::{self, ConnectionExt as _};
 use x11rb::protocol::xkb::{self, ConnectionExt as _};
@@ -161,6 +164,13 @@ impl X11Screen {
         Ok(())
     }
 
+    /// Declares everything undamaged: what is drawn from now on is reported again.
+    fn subtract_damage(&self) -> Result<(), DisplayError> {
+        let x = self.connection.x();
+        let subtract = x.damage_subtract(self.damage, x11rb::NONE, x11rb::NONE);
+        subtract.map(drop).map_err(|e| self.connection.fault(e))
+    }
+
     fn update_size(&mut self) -> Result<(), Fault> {
         let size = query_size(&self.connection)?;
         if size != self.size {
@@ -209,15 +219,30 @@ impl Screen for X11Screen {
     }
 
     fn capture(&mut self, rects: &[Rect]) -> Result<Vec<(Rect, Image<'_>)>, DisplayError> {
+        self.subtract_damage()?;
         let Self {
-            connection,
-            capture,
-            damage,
-            ..
+            connection, capture, ..
         } = self;
-        let subtract = connection.x().damage_subtract(*damage, x11rb::NONE, x11rb::NONE);
-        subtract.map_err(|e| connection.fault(e))?;
         capture.read(connection, rects).map_err(|e| connection.fault(e))
+    }
+
+    fn share(&mut self, file: BorrowedFd<'_>) -> Result<Option<SharedFile>, DisplayError> {
+        shm::share(&self.connection, file).map_err(|e| self.connection.fault(e))
+    }
+
+    fn unshare(&mut self, file: SharedFile) {
+        if let Err(e) = self.connection.x().shm_detach(file.0) {
+            tracing::debug!("cannot detach a file: {e}");
+        }
+    }
+
+    fn capture_shared(
+        &mut self,
+        file: SharedFile,
+        places: &[(Rect, u32)],
+    ) -> Result<Vec<bool>, DisplayError> {
+        self.subtract_damage()?;
+        capture::write_to(&self.connection, file, places).map_err(|e| self.connection.fault(e))
     }
 
     fn cursor(&mut self) -> Result<Cursor, DisplayError> {

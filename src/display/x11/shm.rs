@@ -6,11 +6,12 @@
 )]
 
 use super::connection::{Connection, Fault};
+use crate::display::SharedFile;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 use std::ffi::c_void;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use x11rb::connection::Connection as _;
 use x11rb::errors::ConnectionError;
@@ -26,14 +27,7 @@ pub(super) struct Segment {
 impl Segment {
     /// Shares `len` bytes; `None` when this server does not take them.
     pub(super) fn new(connection: &Connection, len: usize) -> Result<Option<Self>, Fault> {
-        let x = connection.x();
-        let version = match x.shm_query_version() {
-            Ok(cookie) => cookie.reply()?,
-            Err(ConnectionError::UnsupportedExtension) => return Ok(None),
-            Err(e) => return Err(e.into()),
-        };
-        // Passing descriptors came with version 1.2, and needs a socket that can.
-        if (version.major_version, version.minor_version) < (1, 2) || !connection.is_local() {
+        if !can_pass(connection)? {
             return Ok(None);
         }
         let (file, memory) = match Mapping::new(len) {
@@ -43,10 +37,8 @@ impl Segment {
                 return Ok(None);
             }
         };
-        let id = x.generate_id()?;
-        // A server behind a forwarded socket never gets the descriptor and says so.
-        let attached = x.shm_attach_fd(id, file, false)?.check();
-        Ok(attached.is_ok().then_some(Self { id, memory }))
+        let id = attach(connection, file)?;
+        Ok(id.map(|id| Self { id, memory }))
     }
 
     /// What the X server calls it.
@@ -68,6 +60,34 @@ impl Segment {
         connection.x().shm_detach(self.id)?;
         Ok(())
     }
+}
+
+/// Lets the X server write into a file of somebody else's; it survives that the file becomes shorter.
+pub(super) fn share(connection: &Connection, file: BorrowedFd<'_>) -> Result<Option<SharedFile>, Fault> {
+    if !can_pass(connection)? {
+        return Ok(None);
+    }
+    let Ok(file) = file.try_clone_to_owned() else {
+        return Ok(None);
+    };
+    Ok(attach(connection, file)?.map(SharedFile))
+}
+
+/// Whether the X server takes descriptors: that came with version 1.2, and needs a socket that can.
+fn can_pass(connection: &Connection) -> Result<bool, Fault> {
+    let version = match connection.x().shm_query_version() {
+        Ok(cookie) => cookie.reply()?,
+        Err(ConnectionError::UnsupportedExtension) => return Ok(false),
+        Err(e) => return Err(e.into()),
+    };
+    Ok((version.major_version, version.minor_version) >= (1, 2) && connection.is_local())
+}
+
+fn attach(connection: &Connection, file: OwnedFd) -> Result<Option<shm::Seg>, Fault> {
+    let id = connection.x().generate_id()?;
+    // A server behind a forwarded socket never gets the descriptor and says so.
+    let attached = connection.x().shm_attach_fd(id, file, false)?.check();
+    Ok(attached.is_ok().then_some(id))
 }
 
 /// Mapped memory of an anonymous file.

@@ -19,11 +19,12 @@ use self::cursor::Cursors;
 use self::hints::Hints;
 use self::input::Input;
 use self::keyboard::Keyboard;
-use self::surface::Surface;
+use self::surface::{Sharing, Source, Surface};
 use self::window::{ClientWindow, Look, Params};
 use super::clipboard::X11Clipboard;
 use crate::display::{
-    Clipboard, Cursor, DisplayError, Keymap, NewWindow, Selection, WindowEvent, WindowMetadata, Windows,
+    Clipboard, Cursor, DisplayError, FilePixels, Keymap, NewWindow, Selection, WindowEvent, WindowMetadata,
+    Windows,
 };
 use crate::types::{Canvas, Point, Rect, Size, WindowId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -33,10 +34,10 @@ use x11rb::connection::{Connection as _, RequestConnection as _};
 use x11rb::errors::{ConnectionError, ReplyOrIdError};
 use x11rb::protocol::Event;
 use x11rb::protocol::randr::{self, ConnectionExt as _, NotifyMask};
-use x11rb::protocol::xkb;
 use x11rb::protocol::xproto::{
     self, ChangeWindowAttributesAux, ConfigureWindowAux, ConnectionExt as _, EventMask, StackMode,
 };
+use x11rb::protocol::{shm, xkb};
 use x11rb::rust_connection::RustConnection;
 
 /// More windows are refused.
@@ -53,8 +54,13 @@ pub struct X11Windows {
     root: xproto::Window,
     screen_size: Size,
     atoms: hints::Atoms,
-    /// The pictures are in memory shared with the server.
-    shared: bool,
+    /// How the pictures' memory is shared with the server.
+    sharing: Sharing,
+    /// Memory shared with the session's server that ours draws from.
+    area: Option<shm::Seg>,
+    /// Pixels of it that are being drawn, and those of them whose end is still to be told.
+    lent: usize,
+    released: usize,
     opaque: Look,
     translucent: Option<Look>,
     windows: BTreeMap<WindowId, ClientWindow>,
@@ -128,7 +134,13 @@ impl X11Windows {
         let root_events = ChangeWindowAttributesAux::new().event_mask(EventMask::PROPERTY_CHANGE);
         conn.change_window_attributes(root, &root_events)?;
         let mut windows = Self {
-            shared: sharing && surface::can_share(&conn)?,
+            sharing: match sharing {
+                true => surface::sharing(&conn, root)?,
+                false => Sharing::None,
+            },
+            area: None,
+            lent: 0,
+            released: 0,
             conn,
             display: display.to_owned(),
             root,
@@ -156,7 +168,7 @@ impl X11Windows {
         let metadata = &new.metadata;
         let alpha = self.translucent.filter(|_| metadata.has_alpha == Some(true));
         let look = alpha.unwrap_or(self.opaque);
-        let surface = Surface::new(&self.conn, self.shared, new.rect.size(), look.format())?;
+        let surface = Surface::new(&self.conn, self.sharing, new.rect.size(), look.format())?;
         let params = Params {
             position: Point {
                 x: new.rect.x,
@@ -211,7 +223,7 @@ impl X11Windows {
     }
 
     /// Waits until the display no longer reads a window's picture; everything else that happens is kept.
-    fn wait_for_pixels(&mut self, id: WindowId) -> Result<(), ConnectionError> {
+    pub(super) fn wait_for_pixels(&mut self, id: WindowId) -> Result<(), ConnectionError> {
         let in_flight = |windows: &Self| windows.windows.get(&id).is_some_and(|w| w.surface.in_flight());
         if in_flight(self) {
             self.conn.flush()?;
@@ -288,12 +300,13 @@ impl Windows for X11Windows {
 
     fn move_resize(&mut self, id: WindowId, position: Option<Point>, size: Size) -> Result<(), DisplayError> {
         self.check_room(id, size)?;
+        self.wait_for_pixels(id).map_err(|error| self.failed(error))?;
         let Some(window) = self.windows.get_mut(&id) else {
             return Ok(());
         };
         // The server paints at the new size from now on. Should the window manager refuse it, its answer will
         // bring the picture back to the size the window has.
-        window.surface.resize(&self.conn, self.shared, size)?;
+        window.surface.resize(&self.conn, self.sharing, size)?;
         window
             .configure(&self.conn, position, size)
             .map_err(|error| failure(&self.display, error))
@@ -327,6 +340,42 @@ impl Windows for X11Windows {
         window
             .paint(&self.conn, rects.iter().copied())
             .map_err(|error| failure(&self.display, error))
+    }
+
+    fn share(&mut self, file: BorrowedFd<'_>) -> Result<bool, DisplayError> {
+        if !matches!(self.sharing, Sharing::Pixmaps(_)) {
+            return Ok(false);
+        }
+        let Ok(file) = file.try_clone_to_owned() else {
+            return Ok(false);
+        };
+        match surface::attach(&self.conn, file, true) {
+            Ok(segment) => self.area = Some(segment),
+            Err(ReplyOrIdError::X11Error(error)) => {
+                tracing::debug!(?error, "the display does not read the area")
+            }
+            Err(error) => return Err(self.failed(error)),
+        }
+        Ok(self.area.is_some())
+    }
+
+    fn show_from(&mut self, id: WindowId, rect: Rect, pixels: FilePixels) -> Result<bool, DisplayError> {
+        let (Some(segment), Some(window)) = (self.area, self.windows.get_mut(&id)) else {
+            return Ok(false);
+        };
+        let aligned = pixels.offset.is_multiple_of(4) && pixels.stride.is_multiple_of(4);
+        if !aligned || pixels.stride / 4 > u16::MAX.into() || rect.h > u16::MAX.into() {
+            return Ok(false);
+        }
+        let source = Source {
+            segment,
+            pixels,
+            rect,
+        };
+        let shown = window.paint_from(&self.conn, source);
+        let shown = shown.map_err(|error| failure(&self.display, error))?;
+        self.lent += usize::from(shown);
+        Ok(shown)
     }
 
     fn set_cursor(&mut self, cursor: &Cursor) -> Result<(), DisplayError> {

@@ -54,7 +54,7 @@ impl Decoder {
         let painted = match (&coded.data, coded.encoding) {
             (_, Encoding::Void) => return Ok(Rect::default()),
             (Payload::Scroll(moves), Encoding::Scroll) => scroll::paint(canvas, moves, &mut self.aside),
-            (Payload::Scroll(_), other) => Err(PictureError::Unsupported(other)),
+            (Payload::Scroll(_) | Payload::Shared(_), other) => Err(PictureError::Unsupported(other)),
             (Payload::Bytes(bytes), _) => match coded.scaled_size.filter(|&size| size != rect.size()) {
                 None => self.decode(canvas, rect, coded, bytes),
                 Some(size) => self.decode_scaled(canvas, rect, size, coded, bytes),

@@ -57,7 +57,7 @@ fn decode(coded: &Coded, w: u32, h: u32) -> Result<Vec<u8>, PictureError> {
 fn bytes(coded: &Coded) -> &Bytes {
     match &coded.data {
         Payload::Bytes(bytes) => bytes,
-        Payload::Scroll(_) => panic!("no bytes"),
+        Payload::Scroll(_) | Payload::Shared(_) => panic!("no bytes"),
     }
 }
 

@@ -10,6 +10,7 @@ mod focus;
 mod hello;
 mod images;
 mod keymap;
+mod shared;
 mod shown;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ pub use clipboard::Direction;
 pub use hello::{Desktop, Identity, client_hello};
 pub use viewer::Viewer;
 
+use super::area::Offer;
 use super::dial::Caller;
 use super::driver::Handler;
 use super::login::Login;
@@ -27,6 +29,7 @@ use crate::auth::Answer;
 use crate::auth::client::ClientAuthError;
 use crate::codec::{Dialect, Value};
 use crate::display::DisplayError;
+use crate::mmap::RingReader;
 use crate::packet::{Capabilities, Packet};
 use crate::picture::Payload;
 use crate::protocol::{Connection, Event, reason};
@@ -150,6 +153,8 @@ pub enum Departure {
 /// To the viewer.
 #[derive(Debug)]
 pub enum ToViewer {
+    /// Pictures may come through this memory.
+    Area(RingReader),
     /// The server said hello.
     Connected(ServerFacts),
     /// Something about windows, and when it came.
@@ -196,6 +201,8 @@ impl Backlog {
 #[derive(Debug)]
 pub struct ClientSession {
     login: Login,
+    /// Memory the server may choose to send pictures through.
+    offer: Option<Offer>,
     viewer: Outbox<ToViewer>,
     inbox: UnboundedReceiver<ToSession>,
     backlog: Backlog,
@@ -225,6 +232,7 @@ impl ClientSession {
         let backlog = Backlog::default();
         let session = Self {
             login,
+            offer: None,
             viewer,
             inbox,
             backlog: backlog.clone(),
@@ -239,6 +247,11 @@ impl ClientSession {
             backlog,
         };
         Ok((session, seat, sender))
+    }
+
+    /// Uses the memory that the hello offers, when the server chooses to.
+    pub fn set_offer(&mut self, offer: Offer) {
+        self.offer = Some(offer);
     }
 
     /// Whether the server said hello.
@@ -304,6 +317,9 @@ impl Handler for ClientSession {
                 tracing::info!(?facts, "connected");
                 self.connected = true;
                 self.viewer.send(ToViewer::Connected(facts));
+                if let Some(ring) = self.offer.take().and_then(|offer| offer.settle(&caps)) {
+                    self.viewer.send(ToViewer::Area(ring));
+                }
             }
             Event::Packet(packet) => self.packet(connection, packet, now),
             Event::Closed(reason) => tracing::debug!(%reason, "closed"),
@@ -383,6 +399,7 @@ fn weight(packet: &Packet) -> usize {
         Packet::Draw(draw) => match draw.coded.as_ref().map(|coded| &coded.data) {
             Ok(Payload::Bytes(bytes)) => bytes.len(),
             Ok(Payload::Scroll(moves)) => size_of_val(moves.as_slice()),
+            Ok(Payload::Shared(spans)) => size_of_val(spans.as_slice()),
             Err(name) => name.len(),
         },
         Packet::NewWindow(window) => value_weight(&window.metadata) + value_weight(&window.properties),

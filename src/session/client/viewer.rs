@@ -4,6 +4,7 @@ use super::clipboard::ClipboardBridge;
 use super::focus::Focus;
 use super::hello::REFRESH_RATE;
 use super::keymap::keymap_capabilities;
+use super::shared::{Drawn, SharedPixels};
 use super::shown::Shown;
 use super::{ClientOptions, Departure, ServerFacts, ToSession, ToViewer, ViewerSeat, images, weight};
 use crate::codec::Dialect;
@@ -12,7 +13,7 @@ use crate::packet::{
     ButtonAction, Draw, DrawAck, KeyAction, Packet, PointerState, WindowCreate, WindowIcon, WindowKind,
     WindowPlace,
 };
-use crate::picture::Decoder;
+use crate::picture::{Decoder, Payload};
 use crate::session::{Disconnected, now};
 use crate::types::{Point, Rect, Size, WindowId};
 use std::collections::BTreeMap;
@@ -26,17 +27,18 @@ const NO_WINDOW: i64 = -2;
 /// The half of a client that has the windows. It blocks its thread in the display.
 pub struct Viewer {
     seat: ViewerSeat,
-    windows: Box<dyn Windows>,
-    decoder: Decoder,
+    pub(super) windows: Box<dyn Windows>,
+    pub(super) decoder: Decoder,
     options: ClientOptions,
     server: ServerFacts,
-    shown: BTreeMap<WindowId, Shown>,
+    pub(super) shown: BTreeMap<WindowId, Shown>,
     focus: Focus,
     clipboard: ClipboardBridge,
+    pub(super) shared: Option<SharedPixels>,
 }
 
 /// What became of a picture.
-enum Outcome {
+pub(super) enum Outcome {
     Painted,
     Skipped,
     Failed(String),
@@ -59,6 +61,7 @@ impl Viewer {
             },
             shown: BTreeMap::new(),
             focus: Focus::default(),
+            shared: None,
         }
     }
 
@@ -84,6 +87,9 @@ impl Viewer {
         loop {
             match self.seat.inbox.next() {
                 Ok(Some(ToViewer::Connected(server))) => self.connected(server),
+                Ok(Some(ToViewer::Area(ring))) => {
+                    self.shared = Some(SharedPixels::new(ring, &mut *self.windows));
+                }
                 Ok(Some(ToViewer::Packet(packet, received))) => self.take(packet, received)?,
                 Ok(None) => break,
                 Err(Disconnected) => return Ok(false),
@@ -230,13 +236,23 @@ impl Viewer {
 
     /// Paints a picture, shows it when it is the last of its update, and acknowledges it in any case.
     fn draw(&mut self, draw: Draw, received: Instant) -> Result<(), DisplayError> {
-        let outcome = self.paint(&draw)?;
+        let outcome = match draw.coded.as_ref().map(|coded| (coded, &coded.data)) {
+            Ok((coded, Payload::Shared(spans))) => self.paint_shared(&draw, coded, spans, received)?,
+            _ => Some(self.paint(&draw)?),
+        };
         if draw.flush == 0 {
             self.present(draw.id)?;
         }
+        if let Some(outcome) = outcome {
+            self.acknowledge(Drawn::new(&draw, received), outcome);
+        }
+        Ok(())
+    }
+
+    pub(super) fn acknowledge(&self, drawn: Drawn, outcome: Outcome) {
         let (decode_time, message) = match outcome {
             Outcome::Painted => {
-                let spent = now().saturating_duration_since(received).as_micros();
+                let spent = now().saturating_duration_since(drawn.received).as_micros();
                 let spent = i32::try_from(spent).unwrap_or(i32::MAX);
                 (i64::from(spent.max(1)), String::new())
             }
@@ -246,13 +262,12 @@ impl Viewer {
             Outcome::NoWindow => (NO_WINDOW, "no such window".to_owned()),
         };
         self.send(Packet::DrawAck(DrawAck {
-            sequence: draw.sequence,
-            id: draw.id,
-            size: draw.rect.size(),
+            sequence: drawn.sequence,
+            id: drawn.id,
+            size: drawn.size,
             decode_time,
             message: message.into(),
         }));
-        Ok(())
     }
 
     fn paint(&mut self, draw: &Draw) -> Result<Outcome, DisplayError> {
@@ -301,6 +316,7 @@ impl Viewer {
             WindowEvent::Mapped(id, rect) => self.mapped(id, rect),
             WindowEvent::Configured(id, rect) => self.configured(id, rect),
             WindowEvent::Unmapped(id) => self.unmapped(id),
+            WindowEvent::Released => self.shared_drawn(),
             WindowEvent::ScreenResized(size) => self.send(Packet::ClientScreen(size, REFRESH_RATE)),
             WindowEvent::Clipboard(event) => {
                 let packet = self.clipboard.event(&mut *self.windows, event, now());

@@ -174,3 +174,63 @@ fn an_unchanged_screen_gives_nothing() {
     assert!(world.paint(LinkSpeed::LOCAL).is_empty());
     assert!(!world.painter.is_due(world.now));
 }
+
+#[test]
+fn pixels_go_to_the_area_while_there_is_room_and_to_the_stream_else() {
+    use crate::mmap::{MIN_SIZE, Region, RingReader, RingWriter};
+    let mut world = World::new(&[Encoding::Rgb32]);
+    let region = Region::anonymous(MIN_SIZE).unwrap();
+    let copy = region.file().try_clone_to_owned().unwrap();
+    let ring = RingWriter::new(Region::sealed(copy).unwrap()).unwrap();
+    world
+        .painter
+        .set_area(Area::new(ring, PixelFormat::Bgrx, &mut world.screen));
+    let mut reader = RingReader::new(region);
+    let update = |world: &mut World, rect| {
+        let (mut spans, mut others, now) = (Vec::new(), 0, world.now);
+        world.painter.damage(rect, now);
+        let give = |piece: Piece| match piece.coded.data {
+            Payload::Shared(more) => spans.extend(more),
+            _ => others += 1,
+        };
+        let (screen, encoder) = (&mut world.screen, &mut world.encoder);
+        assert!(
+            world
+                .painter
+                .paint(screen, encoder, LinkSpeed::LOCAL, || now, give)
+                .unwrap()
+        );
+        (spans, others)
+    };
+    let (spans, others) = update(&mut world, SCREEN.rect());
+    assert_eq!((spans.len(), others), (1, 0));
+    reader.release(&spans).unwrap();
+    let mut last = Vec::new();
+    loop {
+        let (spans, others) = update(&mut world, SCREEN.rect());
+        if spans.is_empty() {
+            // what the area got was not compared with anything, so all of it is sent
+            assert!(others > 0);
+            break;
+        }
+        last = spans;
+    }
+    reader.release(&last).unwrap();
+    assert_eq!(update(&mut world, Rect::new(1, 2, 3, 4)).0[0].len, 48);
+    // what cannot be captured now is tried again
+    world.puppet.state().failing = 1;
+    let now = world.now;
+    world.painter.damage(SCREEN.rect(), now);
+    let (screen, encoder) = (&mut world.screen, &mut world.encoder);
+    let given = world
+        .painter
+        .paint(screen, encoder, LinkSpeed::LOCAL, || now, |_| {})
+        .unwrap();
+    assert!(!given && world.painter.deadline().is_some());
+    // a peer that spoils the area loses it, and nothing else
+    rustix::io::pwrite(reader.region().file(), &[0xff; 4], 0).unwrap();
+    world.puppet.paint(Rect::new(0, 0, 9, 9), |_, _| [7; 3]);
+    let (spans, others) = update(&mut world, SCREEN.rect());
+    assert!(spans.is_empty() && others > 0);
+    assert!(world.painter.area.is_none());
+}

@@ -7,7 +7,7 @@ use super::hello::{self, SCREEN_WINDOW};
 use super::info::ClientFacts;
 use super::line::Line;
 use super::request::request_of;
-use super::session::Session;
+use super::session::{Session, frame};
 use super::sharing::Newcomer;
 use super::{Door, Facts, HubMessage, HubRequest, Setting};
 use crate::address::Secret;
@@ -15,9 +15,11 @@ use crate::auth::{Answer, Login, Offered, Step, Verdict};
 use crate::codec::{Dialect, Value};
 use crate::delivery::Window;
 use crate::display::Input;
+use crate::mmap::Trust;
 use crate::packet::{Capabilities, Packet};
 use crate::picture::LinkSpeed;
 use crate::protocol::{CloseReason, Connection, Event, reason};
+use crate::session::area::{Accepted, accept};
 use crate::session::driver::{Handler, drive};
 use crate::session::mailbox::Outbox;
 use crate::session::screen::{ClientId, ScreenCommand, ScreenMessage};
@@ -297,10 +299,13 @@ impl ServerSession {
         };
         let Applicant { caps, pictures } = *applicant;
         let size = self.facts.screen.size();
-        connection.accept(
-            hello::server_hello(&self.facts, &self.session_name, size, self.is_readonly(), now),
-            now,
-        );
+        let mut hello = hello::server_hello(&self.facts, &self.session_name, size, self.is_readonly(), now);
+        // opened before the hello: the client removes the file after it (`session.md` 2.3)
+        let accepted = self.share_memory(&caps, pictures.as_ref());
+        if let Some(area) = &accepted {
+            area.answer(&mut hello);
+        }
+        connection.accept(hello, now);
         let kind = caps
             .text("client_type")
             .or_else(|| caps.text("client-type"))
@@ -316,6 +321,11 @@ impl ServerSession {
         let allowed = config.clipboard && !self.is_readonly();
         let clipboard = (allowed && caps.is("clipboard")).then(|| Clipboard::new(&caps));
         let limit = config.limit(caps.int("bandwidth-limit").unwrap_or(0));
+        let area_facts = accepted.as_ref().map(Value::from);
+        let mut window = Window::new(assumed, now);
+        if accepted.is_some() {
+            window.fix(frame(size));
+        }
         let session = Session {
             takes: pictures.as_ref().map(|p| p.takes.clone()),
             scroll: pictures.as_ref().is_some_and(|p| p.scroll),
@@ -325,7 +335,7 @@ impl ServerSession {
             attached: false,
             wanting: false,
             suspended: false,
-            window: Window::new(assumed, now),
+            window,
             sequence: 0,
             cursor: None,
             pointer: None,
@@ -341,6 +351,8 @@ impl ServerSession {
             sending: None,
             wheel: [0; 4],
             counts: Counts::default(),
+            area: accepted.map(|area| area.ring),
+            area_facts,
             caps,
         };
         if session.takes.is_some() {
@@ -355,6 +367,17 @@ impl ServerSession {
         }
         connection.send(Packet::StartupComplete);
         self.stage = Stage::Client(Box::new(session));
+    }
+
+    /// Takes the memory a client offers, when that is allowed and there will be pictures.
+    fn share_memory(&self, caps: &Capabilities, pictures: Option<&hello::Pictures>) -> Option<Accepted> {
+        let passed = self.link.descriptors.take();
+        let trust = self.facts.config.mmap.as_ref().filter(|_| pictures.is_some())?;
+        let trust = Trust {
+            peer: self.link.credentials.map(|peer| peer.uid),
+            ..trust.clone()
+        };
+        accept(caps, passed, &trust)
     }
 
     fn packet(&mut self, connection: &mut Connection, packet: Packet, now: Instant) {

@@ -13,6 +13,9 @@ pub(super) struct Counts {
     pub(super) pixels: u64,
     pub(super) bytes: u64,
     pub(super) errors: u64,
+    /// Bytes handed over in shared memory, and those of them that this process copied there.
+    pub(super) shared: u64,
+    pub(super) copied: u64,
     pub(super) frames: BTreeMap<&'static str, (u64, u64)>,
     /// From damage to its capture, from there to the packet and to the kernel's having it, from damage to
     /// acknowledgement: milliseconds.
@@ -36,6 +39,12 @@ impl Counts {
         let frames = self.frames.entry(encoding.name()).or_default();
         frames.0 += 1;
         frames.1 += size.area();
+    }
+
+    /// Pixels were handed over in shared memory.
+    pub(super) const fn shared(&mut self, bytes: u64, copied: u64) {
+        self.shared += bytes;
+        self.copied += copied;
     }
 
     /// What was captured at that time is with the kernel.

@@ -30,6 +30,8 @@ pub(super) struct SessionView<'a> {
     pub(super) mapped: bool,
     pub(super) bandwidth_limit: u64,
     pub(super) last_input: Instant,
+    /// The memory shared with the client.
+    pub(super) area: Option<&'a Value>,
 }
 
 impl ClientFacts {
@@ -79,6 +81,7 @@ impl ClientFacts {
         map.insert("version", text("version"));
         map.insert("hostname", text("hostname"));
         map.insert("username", text("username"));
+        map.insert("mmap", shared_memory(session));
         map.insert("share", session.caps.is("share"));
         map.insert("lock", session.caps.is("lock"));
         Self {
@@ -203,6 +206,7 @@ fn connection_tree(link: &LinkInfo, connection: &Connection, session: &SessionVi
             ("count", counts(&stats.sent)),
         ]),
     );
+    map.insert("mmap_bytecount", session.counts.shared);
     map.insert("latency", with_smallest(session.window.latencies()));
     map.insert(
         "client",
@@ -265,6 +269,14 @@ fn damage(session: &SessionView<'_>, out_latency: &Value) -> Value {
         ("ack-pending", session.window.pending().into()),
         ("bytes-in-flight", in_flight.into()),
     ])
+}
+
+fn shared_memory(session: &SessionView<'_>) -> Value {
+    let off = || tree([("enabled", false.into())]);
+    let mut map = session.area.cloned().unwrap_or_else(off);
+    map.insert("bytes", session.counts.shared);
+    map.insert("copied", session.counts.copied);
+    map
 }
 
 fn bandwidth(session: &SessionView<'_>) -> Value {

@@ -28,6 +28,7 @@ use super::mailbox::Outbox;
 use super::screen::{self, ClientId, ScreenCommand, ScreenFacts, Started};
 use crate::codec::Value;
 use crate::display::Screen;
+use crate::mmap::Trust;
 use crate::protocol::{ConnectionConfig, reason};
 use crate::transport::{Link, Listener};
 use client::ServerSession;
@@ -84,6 +85,8 @@ pub struct ServerConfig {
     pub speed: u8,
     /// Where to tell how many clients there are, and what the session is called, whenever that changes.
     pub summary: Option<watch::Sender<Summary>>,
+    /// `mmap`: which memory of clients may be used for pixels; `None` is none.
+    pub mmap: Option<Trust>,
     /// Timers of connections.
     pub connection: ConnectionConfig,
 }
@@ -111,6 +114,7 @@ impl Default for ServerConfig {
             quality: 95,
             speed: 50,
             summary: None,
+            mmap: None,
             connection: ConnectionConfig::default(),
         }
     }

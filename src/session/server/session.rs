@@ -7,8 +7,9 @@ use super::line::Line;
 use crate::codec::{Dialect, Value};
 use crate::delivery::Window;
 use crate::display::{Cursor, Input};
+use crate::mmap::RingWriter;
 use crate::packet::{Capabilities, Draw, DrawAck, KeyAction, Packet, PointerState};
-use crate::picture::{Client, LinkSpeed};
+use crate::picture::{Client, LinkSpeed, Payload};
 use crate::protocol::Connection;
 use crate::session::painter::Piece;
 use crate::session::screen::ScreenCommand;
@@ -51,6 +52,10 @@ pub(super) struct Session {
     /// Thousandths of a step the wheel turned, for buttons 4 to 7.
     pub(super) wheel: [u64; 4],
     pub(super) counts: Counts,
+    /// Memory shared with the client, until the screen thread has it.
+    pub(super) area: Option<RingWriter>,
+    /// What `info` says about it.
+    pub(super) area_facts: Option<Value>,
 }
 
 impl Session {
@@ -64,11 +69,12 @@ impl Session {
             return;
         };
         self.attached = true;
-        let (scroll, sink) = (self.scroll, screen.sink());
+        let (scroll, area, sink) = (self.scroll, self.area.take(), screen.sink());
         screen.send(ScreenCommand::Attach {
             client: screen.client,
             takes,
             scroll,
+            area,
             sink,
         });
     }
@@ -131,6 +137,10 @@ impl Session {
             self.wanting = false;
         }
         let (rect, encoding) = (piece.rect, piece.coded.encoding);
+        let shared = match &piece.coded.data {
+            Payload::Shared(spans) => spans.iter().map(|span| span.len as usize).sum(),
+            _ => 0,
+        };
         let bytes = connection.send_draw(Draw {
             id: SCREEN_WINDOW,
             rect,
@@ -140,7 +150,8 @@ impl Session {
             paint: true,
             speed: Some(piece.speed),
         });
-        self.window.sent(self.sequence, bytes, now);
+        self.window.sent(self.sequence, bytes + shared, now);
+        self.counts.shared(shared as u64, piece.copied);
         self.sending.get_or_insert(piece.captured);
         self.spend(bytes, now);
         self.counts.drawn(self.sequence, encoding, rect.size(), bytes);
@@ -249,6 +260,9 @@ impl Session {
         if std::mem::replace(&mut self.screen_size, size) == size {
             return;
         }
+        if self.area_facts.is_some() {
+            self.window.fix(frame(size));
+        }
         let mut metadata = Value::map();
         metadata.insert("size-constraints", hello::size_constraints(size));
         metadata.insert("size-hints", hello::size_constraints(size));
@@ -319,6 +333,12 @@ impl Session {
             mapped: self.mapped.is_some(),
             bandwidth_limit: self.bandwidth_limit,
             last_input: self.last_input,
+            area: self.area_facts.as_ref(),
         }
     }
+}
+
+/// Bytes of a whole picture: as much of an area may be in use before the next picture has to wait.
+pub(super) fn frame(size: Size) -> usize {
+    usize::try_from(size.area().saturating_mul(4)).unwrap_or(usize::MAX)
 }

@@ -36,6 +36,7 @@ impl PasswordCheck for SshPasswords {
             tls: None,
             is_private: true,
             probe: Probe::default(),
+            descriptors: Default::default(),
         };
         let peer = Peer::new(info).named(user);
         Box::pin(async { check_password(&self.0, peer, password).await.is_ok() })

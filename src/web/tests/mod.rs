@@ -73,6 +73,7 @@ fn info() -> LinkInfo {
         username: None,
         is_private: true,
         probe: Probe::default(),
+        descriptors: Default::default(),
     }
 }
 

@@ -447,3 +447,47 @@ fn a_display_that_goes_away_is_an_error() {
     let nowhere = X11Screen::open(Some(":9999")).unwrap_err();
     assert!(matches!(nowhere, DisplayError::Open { .. }), "{nowhere}");
 }
+
+#[test]
+fn the_display_writes_captures_into_a_file() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    let file = rustix::fs::memfd_create("test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    rustix::fs::ftruncate(&file, 1 << 20).unwrap();
+    let shared = world.screen.share(file.as_fd()).unwrap().unwrap();
+    world.settle();
+    let (root, painter) = (world.painter.root, &world.painter);
+    painter.fill(root, Rect::new(10, 20, 30, 2), 0x12_3456);
+    assert_eq!(world.damaged(), [Rect::new(10, 20, 30, 2)]);
+    let places = [
+        (Rect::new(10, 20, 30, 2), 8),
+        (Rect::new(630, 20, 30, 2), 1024),
+        (Rect::new(39, 21, 2, 1), 2048),
+    ];
+    assert_eq!(
+        world.screen.capture_shared(shared, &places).unwrap(),
+        [true, false, true]
+    );
+    let mut pixels = [0; 240];
+    rustix::io::pread(&file, &mut pixels, 8).unwrap();
+    assert!(
+        pixels
+            .chunks_exact(4)
+            .all(|pixel| pixel[..3] == [0x56, 0x34, 0x12])
+    );
+    rustix::io::pread(&file, &mut pixels[..8], 2048).unwrap();
+    assert_eq!((pixels[0], pixels[4]), (0x56, 0));
+    // captured is captured: the same damage is told again
+    world.painter.fill(root, Rect::new(10, 20, 30, 2), 0x65_4321);
+    assert_eq!(world.damaged(), [Rect::new(10, 20, 30, 2)]);
+    // a file that became shorter, and one that is gone
+    rustix::fs::ftruncate(&file, 0).unwrap();
+    world.screen.capture_shared(shared, &places).unwrap();
+    world.screen.unshare(shared);
+    assert_eq!(
+        world.screen.capture_shared(shared, &places).unwrap(),
+        [false, false, false]
+    );
+    assert_eq!(world.screen.capture(&[SIZE.rect()]).unwrap().len(), 1);
+}

@@ -97,6 +97,15 @@ impl X11Windows {
     /// A drawing request was completed, or failed; false for other events.
     pub(super) fn drawn(&mut self, event: &Event) -> bool {
         match event {
+            Event::ShmCompletion(event) if self.area == Some(event.shmseg) => {
+                let mut windows = self.windows.values_mut();
+                windows.any(|window| window.surface.drawn(event.drawable));
+                if self.lent > 0 {
+                    self.lent -= 1;
+                    self.released += 1;
+                }
+                true
+            }
             Event::ShmCompletion(event) => {
                 let id = self.ids.get(&event.drawable);
                 if let Some(window) = id.and_then(|id| self.windows.get_mut(id)) {
@@ -110,6 +119,7 @@ impl X11Windows {
                     self.windows
                         .values_mut()
                         .for_each(|window| window.surface.failed());
+                    self.released += std::mem::take(&mut self.lent);
                 }
                 true
             }
@@ -156,6 +166,9 @@ impl X11Windows {
                 },
             };
             self.dispatch(&event, &mut batch)?;
+        }
+        for _ in 0..std::mem::take(&mut self.released) {
+            batch.push(WindowEvent::Released);
         }
         self.tell_focus(&mut batch);
         self.reload_keyboard(&mut batch)?;
@@ -288,10 +301,17 @@ impl X11Windows {
             let at = self.translate(event.window)?.unwrap_or_default();
             rect = Rect::new(at.x, at.y, size.w, size.h);
         }
+        if self
+            .windows
+            .get(&id)
+            .is_some_and(|window| window.rect.size() != size)
+        {
+            self.wait_for_pixels(id)?;
+        }
         let Some(window) = self.windows.get_mut(&id) else {
             return Ok(());
         };
-        if let Err(error) = window.resized(&self.conn, self.shared, size) {
+        if let Err(error) = window.resized(&self.conn, self.sharing, size) {
             tracing::warn!(%id, %error, "the picture keeps its size");
         }
         let old = std::mem::replace(&mut window.rect, rect);

@@ -1,6 +1,6 @@
 //! The picture of one window in memory the X server can read (MIT-SHM 1.2, memfd), or copied to it where it cannot.
 
-use crate::display::DisplayError;
+use crate::display::{DisplayError, FilePixels};
 use crate::types::{Canvas, PixelFormat, Rect, Size};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use x11rb::connection::{Connection as _, RequestConnection as _};
 use x11rb::errors::ReplyOrIdError;
 use x11rb::protocol::shm::{self, ConnectionExt as _};
-use x11rb::protocol::xproto::{ConnectionExt as _, Drawable, Gcontext, ImageFormat};
+use x11rb::protocol::xproto::{ConnectionExt as _, Drawable, Gcontext, ImageFormat, Pixmap};
 use x11rb::rust_connection::RustConnection;
 
 /// The largest picture either way, in pixels.
@@ -23,6 +23,17 @@ pub(super) struct Target {
     pub(super) depth: u8,
 }
 
+/// What of the memory of pictures the server can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// Nothing: it is sent the pixels.
+    None,
+    /// It draws from it.
+    Read,
+    /// It also draws into it, as into a pixmap of this screen's root window.
+    Pixmaps(Drawable),
+}
+
 /// A picture of four bytes a pixel.
 #[derive(Debug)]
 pub(super) struct Surface {
@@ -33,15 +44,17 @@ pub(super) struct Surface {
     format: PixelFormat,
     memory: Mapping,
     segment: Option<shm::Seg>,
+    /// The same memory as something the server can draw into.
+    pixmap: Option<Pixmap>,
     /// Drawing requests whose completion the server has not told yet.
     in_flight: u32,
 }
 
 impl Surface {
-    /// A black picture, shared with the server when `shared` and the server agrees.
+    /// A black picture, shared with the server as far as that agrees.
     pub(super) fn new(
         conn: &RustConnection,
-        shared: bool,
+        sharing: Sharing,
         size: Size,
         format: PixelFormat,
     ) -> Result<Self, DisplayError> {
@@ -52,29 +65,39 @@ impl Surface {
         let length = capacity.w as usize * capacity.h as usize * 4;
         let (file, memory) = Mapping::new(length)
             .map_err(|error| DisplayError::Request(format!("no memory for {size} pixels: {error}")))?;
-        let segment = if shared { attach(conn, file).ok() } else { None };
+        let read_only = !matches!(sharing, Sharing::Pixmaps(_));
+        let segment = match sharing {
+            Sharing::None => None,
+            Sharing::Read | Sharing::Pixmaps(_) => attach(conn, file, read_only).ok(),
+        };
+        let pixmap = match (sharing, segment) {
+            (Sharing::Pixmaps(root), Some(segment)) => pixmap(conn, root, capacity, format, segment).ok(),
+            _ => None,
+        };
         Ok(Self {
             size,
             capacity,
             format,
             memory,
             segment,
+            pixmap,
             in_flight: 0,
         })
     }
 
     /// Takes another size. What is in both stays, at the top left; the rest is black.
+    /// The server must not be drawing any more.
     pub(super) fn resize(
         &mut self,
         conn: &RustConnection,
-        shared: bool,
+        sharing: Sharing,
         size: Size,
     ) -> Result<(), DisplayError> {
         if size == self.size {
             return Ok(());
         }
         if size.is_empty() || size.w > self.capacity.w || size.h > self.capacity.h {
-            let mut larger = Self::new(conn, shared, size, self.format)?;
+            let mut larger = Self::new(conn, sharing, size, self.format)?;
             larger.copy_from(self);
             std::mem::swap(self, &mut larger);
             larger.release(conn);
@@ -109,8 +132,51 @@ impl Surface {
         Ok(())
     }
 
+    /// Has the server draw what lies in another segment: `part` of the picture that begins at `rect`'s corner. Its
+    /// completion is told as [drawn](Self::drawn). False when the server cannot.
+    pub(super) fn put_from(
+        &mut self,
+        conn: &RustConnection,
+        target: Target,
+        source: Source,
+        visible: Option<Rect>,
+    ) -> Result<bool, ReplyOrIdError> {
+        let Some(pixmap) = self.pixmap.filter(|_| source.pixels.format == self.format) else {
+            return Ok(false);
+        };
+        let Some(inside) = source.rect.intersect(self.size.rect()) else {
+            return Ok(false);
+        };
+        let here = Target {
+            drawable: pixmap,
+            ..target
+        };
+        // the window first: it is what somebody waits for
+        let shown = visible.and_then(|visible| inside.intersect(visible));
+        if let Some(part) = shown {
+            source.put(conn, target, part, false)?;
+        }
+        source.put(conn, here, inside, true)?;
+        self.in_flight += 1;
+        Ok(true)
+    }
+
+    /// The server has drawn into this pixmap; false when it is not ours.
+    pub(super) fn drawn(&mut self, pixmap: Pixmap) -> bool {
+        let ours = self.pixmap == Some(pixmap);
+        if ours {
+            self.in_flight = self.in_flight.saturating_sub(1);
+        }
+        ours
+    }
+
     /// Lets the server forget the memory.
     pub(super) fn release(self, conn: &RustConnection) {
+        if let Some(pixmap) = self.pixmap
+            && let Ok(cookie) = conn.free_pixmap(pixmap)
+        {
+            cookie.ignore_error();
+        }
         if let Some(segment) = self.segment
             && let Ok(cookie) = conn.shm_detach(segment)
         {
@@ -257,15 +323,80 @@ impl Surface {
     }
 }
 
-/// Hands the memory to the server, for reading only.
-fn attach(conn: &RustConnection, file: OwnedFd) -> Result<shm::Seg, ReplyOrIdError> {
+/// Pixels of a segment that is not a picture's, and where in the picture they go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub(super) segment: shm::Seg,
+    pub(super) pixels: FilePixels,
+    pub(super) rect: Rect,
+}
+
+impl Source {
+    fn put(
+        &self,
+        conn: &RustConnection,
+        target: Target,
+        part: Rect,
+        last: bool,
+    ) -> Result<(), ReplyOrIdError> {
+        conn.shm_put_image(
+            target.drawable,
+            target.gc,
+            u16_of(self.pixels.stride / 4),
+            u16_of(self.rect.h),
+            u16_of(part.x - self.rect.x),
+            u16_of(part.y - self.rect.y),
+            u16_of(part.w),
+            u16_of(part.h),
+            i16_of(part.x),
+            i16_of(part.y),
+            target.depth,
+            ImageFormat::Z_PIXMAP.into(),
+            last,
+            self.segment,
+            self.pixels.offset,
+        )?;
+        Ok(())
+    }
+}
+
+/// Hands memory to the server.
+pub(super) fn attach(
+    conn: &RustConnection,
+    file: OwnedFd,
+    read_only: bool,
+) -> Result<shm::Seg, ReplyOrIdError> {
     let segment = conn.generate_id()?;
-    conn.shm_attach_fd(segment, file, true)?.check()?;
+    conn.shm_attach_fd(segment, file, read_only)?.check()?;
     Ok(segment)
 }
 
+fn pixmap(
+    conn: &RustConnection,
+    root: Drawable,
+    size: Size,
+    format: PixelFormat,
+    segment: shm::Seg,
+) -> Result<Pixmap, ReplyOrIdError> {
+    let depth = if format == PixelFormat::Bgra { 32 } else { 24 };
+    let pixmap = conn.generate_id()?;
+    let (w, h) = (u16_of(size.w), u16_of(size.h));
+    conn.shm_create_pixmap(pixmap, root, w, h, depth, segment, 0)?
+        .check()?;
+    Ok(pixmap)
+}
+
+/// How the server behind `conn` uses memory it is given by descriptor.
+pub(super) fn sharing(conn: &RustConnection, root: Drawable) -> Result<Sharing, ReplyOrIdError> {
+    Ok(match can_share(conn)? {
+        false => Sharing::None,
+        true if conn.shm_query_version()?.reply()?.shared_pixmaps => Sharing::Pixmaps(root),
+        true => Sharing::Read,
+    })
+}
+
 /// Whether the server behind `conn` draws from memory it is given by descriptor.
-pub(super) fn can_share(conn: &RustConnection) -> Result<bool, ReplyOrIdError> {
+fn can_share(conn: &RustConnection) -> Result<bool, ReplyOrIdError> {
     let local = rustix::net::getpeername(conn.stream())
         .is_ok_and(|peer| peer.is_some_and(|peer| peer.address_family() == rustix::net::AddressFamily::UNIX));
     if !local || conn.extension_information(shm::X11_EXTENSION_NAME)?.is_none() {
@@ -279,7 +410,7 @@ pub(super) fn can_share(conn: &RustConnection) -> Result<bool, ReplyOrIdError> {
     let Ok((file, _)) = Mapping::new(4096) else {
         return Ok(false);
     };
-    let Ok(segment) = attach(conn, file) else {
+    let Ok(segment) = attach(conn, file, true) else {
         return Ok(false);
     };
     conn.shm_detach(segment)?;
@@ -312,8 +443,9 @@ impl Mapping {
 
     const fn bytes(&self) -> &[u8] {
         // SAFETY: `start` is a live mapping of `length` bytes (unmapped only by drop) that is sealed against
-        // shrinking, so every page is there. The server has the memory for reading only, and the descriptor was
-        // given to nobody else, so nobody but us writes to it; our writes go through `&mut self`.
+        // shrinking, so every page is there. The descriptor was given to the server alone, which writes only
+        // while `put_from` is under way, and nobody looks at the bytes before its completion was told; our own
+        // writes go through `&mut self`.
         #[expect(unsafe_code, reason = "the memory is not Rust's")]
         unsafe {
             std::slice::from_raw_parts(self.start.as_ptr(), self.length)

@@ -1,7 +1,7 @@
 //! One window of the client.
 
 use super::hints::Hints;
-use super::surface::{MAX_SIDE, Surface, Target, i16_of, u16_of};
+use super::surface::{MAX_SIDE, Sharing, Source, Surface, Target, i16_of, u16_of};
 use crate::display::DisplayError;
 use crate::types::{PixelFormat, Point, Rect, Size};
 use x11rb::connection::Connection as _;
@@ -179,13 +179,13 @@ impl ClientWindow {
     pub(super) fn resized(
         &mut self,
         conn: &RustConnection,
-        shared: bool,
+        sharing: Sharing,
         size: Size,
     ) -> Result<(), DisplayError> {
         if self.fixed {
             Ok(())
         } else {
-            self.surface.resize(conn, shared, size)
+            self.surface.resize(conn, sharing, size)
         }
     }
 
@@ -195,18 +195,37 @@ impl ClientWindow {
         conn: &RustConnection,
         rects: impl Iterator<Item = Rect>,
     ) -> Result<(), ReplyOrIdError> {
-        if !self.mapped {
-            return Ok(()); // the server would drop them; being shown again exposes everything
-        }
-        let target = Target {
+        let (target, Some(visible)) = (self.target(), self.visible()) else {
+            return Ok(());
+        };
+        self.surface
+            .put(conn, target, rects.filter_map(|rect| rect.intersect(visible)))
+    }
+
+    /// Shows pixels of another segment and makes them part of the picture; false when the server cannot.
+    pub(super) fn paint_from(
+        &mut self,
+        conn: &RustConnection,
+        source: Source,
+    ) -> Result<bool, ReplyOrIdError> {
+        let (target, visible) = (self.target(), self.visible());
+        self.surface.put_from(conn, target, source, visible)
+    }
+
+    const fn target(&self) -> Target {
+        Target {
             drawable: self.xid,
             gc: self.look.gc,
             depth: self.look.depth,
-        };
+        }
+    }
+
+    /// The part of the picture that has a place in the window; `None` while that is not mapped: the server would drop
+    /// what is drawn, and being shown again exposes everything.
+    fn visible(&self) -> Option<Rect> {
         let size = self.surface.size();
-        let visible = Size::new(size.w.min(self.rect.w), size.h.min(self.rect.h)).rect();
-        self.surface
-            .put(conn, target, rects.filter_map(|rect| rect.intersect(visible)))
+        self.mapped
+            .then(|| Size::new(size.w.min(self.rect.w), size.h.min(self.rect.h)).rect())
     }
 
     /// Takes it off the screen for good.

@@ -6,9 +6,12 @@ use crate::auth::Handlers;
 use crate::codec::Value;
 use crate::display::headless::Headless;
 use crate::display::{Key, Modifiers};
+use crate::mmap::{MIN_SIZE, Region, RingReader, RingWriter, Span};
 use crate::packet::Capabilities;
+use crate::picture::Coded;
 use crate::protocol::ConnectionConfig;
 use crate::session::login::Login;
+use crate::types::{Encoding, PixelFormat};
 
 const ID: WindowId = WindowId(3);
 const RECT: Rect = Rect::new(100, 200, 300, 400);
@@ -159,4 +162,72 @@ fn keys_go_out_as_they_come() {
     viewer.event(key()).unwrap();
     viewer.event(key()).unwrap();
     assert_eq!(sent(&mut session).len(), 2);
+}
+
+/// A picture in shared memory at the window's corner.
+fn shared(sequence: u64, spans: Vec<Span>, size: Size, stride: u32, format: Option<PixelFormat>) -> Draw {
+    Draw {
+        id: ID,
+        rect: size.rect(),
+        coded: Ok(Coded {
+            encoding: Encoding::Mmap,
+            data: Payload::Shared(spans),
+            stride,
+            format,
+            compression: None,
+            quality: None,
+            scaled_size: None,
+            has_alpha: false,
+        }),
+        sequence,
+        flush: 0,
+        paint: true,
+        speed: None,
+    }
+}
+
+#[test]
+fn pictures_in_shared_memory_are_painted_released_and_acknowledged() {
+    let (mut viewer, mut session) = viewer(ClientOptions::default(), false, WindowKind::Normal);
+    let region = Region::anonymous(MIN_SIZE).unwrap();
+    let copy = region.file().try_clone_to_owned().unwrap();
+    let mut ring = RingWriter::new(Region::sealed(copy).unwrap()).unwrap();
+    viewer.shared = Some(SharedPixels::new(RingReader::new(region), &mut *viewer.windows));
+    let bgrx = Some(PixelFormat::Bgrx);
+    let size = Size::new(3, 2);
+    let span = ring.reserve(32).unwrap();
+    let pixels: Vec<u8> = (1..=32).collect();
+    ring.write(span.offset, &pixels).unwrap();
+    let outside = Span {
+        offset: MIN_SIZE - 4,
+        len: 8,
+    };
+    let decode_time = |viewer: &mut Viewer, session: &mut ClientSession, draw: Draw| {
+        viewer.draw(draw, now()).unwrap();
+        match sent(session).as_slice() {
+            [Packet::DrawAck(ack)] => ack.decode_time,
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut ack = |draw| decode_time(&mut viewer, &mut session, draw);
+    assert!(ack(shared(1, vec![span], size, 16, bgrx)) > 0);
+    // rows that do not fit, spans that do not, formats that are unknown
+    assert_eq!(ack(shared(2, vec![span], size, 8, bgrx)), FAILED);
+    assert_eq!(ack(shared(3, vec![span], Size::new(3, 3), 16, bgrx)), FAILED);
+    assert_eq!(ack(shared(4, vec![outside], size, 16, bgrx)), FAILED);
+    assert_eq!(ack(shared(5, vec![], size, 16, bgrx)), FAILED);
+    assert_eq!(ack(shared(6, vec![span], size, 16, None)), FAILED);
+    assert_eq!(
+        ack(shared(7, vec![span], Size::new(60000, 60000), 0, bgrx)),
+        FAILED
+    );
+    // converted on the way
+    assert!(ack(shared(8, vec![span], size, 12, Some(PixelFormat::Rgb))) > 0);
+    let mut elsewhere = shared(9, vec![span], size, 16, bgrx);
+    elsewhere.id = WindowId(99);
+    assert_eq!(ack(elsewhere), NO_WINDOW);
+    let mut canvas = viewer.windows.canvas(ID).unwrap().unwrap();
+    assert_eq!(canvas.span(0, 0, 2)[..3], [3, 2, 1]);
+    // everything is released: the whole ring can be had again
+    assert!(ring.reserve(u64::from(MIN_SIZE) - 100).is_ok());
 }

@@ -1,5 +1,6 @@
+use super::super::surface::Sharing;
 use super::{ID, Stage, plaid};
-use crate::display::{NewWindow, WindowEvent, WindowMetadata, Windows as _};
+use crate::display::{FilePixels, NewWindow, WindowEvent, WindowMetadata, Windows as _};
 use crate::types::{PixelFormat, Point, Rect, Size, WindowId};
 use x11rb::connection::Connection as _;
 use x11rb::protocol::xproto::{ConfigureWindowAux, ConnectionExt as _, CreateWindowAux, WindowClass};
@@ -21,7 +22,7 @@ fn pixels_arrive(sharing: bool) {
     let Some(mut stage) = Stage::sharing(sharing) else {
         return;
     };
-    assert_eq!(stage.windows.shared, sharing);
+    assert_eq!(stage.windows.sharing != Sharing::None, sharing);
     let rect = Rect::new(20, 10, 500, 300);
     assert_eq!(stage.show_at(ID, rect), rect);
     let part = Rect::new(17, 23, 301, 99);
@@ -292,4 +293,111 @@ fn two_hundred_windows() {
     stage.events();
     assert_eq!(stage.windows.windows.len() + stage.windows.ids.len(), 0);
     assert_eq!(stage.screen(place(7))[0], [0; 3]);
+}
+
+#[test]
+fn the_display_draws_from_a_file_and_keeps_what_it_drew() {
+    let Some(mut stage) = Stage::new() else {
+        return;
+    };
+    let file = rustix::fs::memfd_create("test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    rustix::fs::ftruncate(&file, 1 << 20).unwrap();
+    assert!(stage.windows.share(std::os::fd::AsFd::as_fd(&file)).unwrap());
+    let rect = Rect::new(20, 10, 300, 200);
+    stage.show_at(ID, rect);
+    stage.events();
+    let part = Rect::new(30, 40, 100, 50);
+    let stride = 128 * 4;
+    for y in 0..part.h {
+        let colours = (0..part.w).flat_map(|x| {
+            let [b, g, r] = plaid(part.x.unsigned_abs() + x, part.y.unsigned_abs() + y);
+            [b, g, r, 0]
+        });
+        let row: Vec<u8> = colours.collect();
+        rustix::io::pwrite(&file, &row, u64::from(8 + y * stride)).unwrap();
+    }
+    let pixels = FilePixels {
+        offset: 8,
+        stride,
+        format: PixelFormat::Bgrx,
+    };
+    assert!(stage.windows.show_from(ID, part, pixels).unwrap());
+    assert!(stage.windows.show_from(ID, part, pixels).unwrap());
+    let released = |stage: &mut Stage| {
+        let events = stage.events();
+        events
+            .iter()
+            .filter(|event| **event == WindowEvent::Released)
+            .count()
+    };
+    assert_eq!(released(&mut stage), 2);
+    assert!(stage.screen(rect) == expected(rect.size(), part));
+    // it is part of the picture: of the canvas, and of what is exposed
+    let mut canvas = stage.windows.canvas(ID).unwrap().unwrap();
+    assert_eq!(canvas.span(31, 41, 1)[..3], plaid(31, 41));
+    let (xid, other) = (stage.xid(ID), &stage.other);
+    other.unmap_window(xid).unwrap();
+    other.map_window(xid).unwrap();
+    stage.events();
+    assert!(stage.screen(rect) == expected(rect.size(), part), "exposed");
+
+    // half of it hangs over the edge; what is not this window's kind of pixels, or is no picture, is not taken
+    let edge = Rect::new(250, 180, 100, 50);
+    assert!(stage.windows.show_from(ID, edge, pixels).unwrap());
+    assert_eq!(
+        stage.screen(Rect::new(20 + 299, 10 + 199, 1, 1)),
+        [plaid(30 + 49, 40 + 19)]
+    );
+    let other = FilePixels {
+        format: PixelFormat::Rgbx,
+        ..pixels
+    };
+    assert!(!stage.windows.show_from(ID, part, other).unwrap());
+    let odd = FilePixels { offset: 9, ..pixels };
+    assert!(!stage.windows.show_from(ID, part, odd).unwrap());
+    assert!(!stage.windows.show_from(WindowId(9), part, pixels).unwrap());
+    assert!(
+        !stage
+            .windows
+            .show_from(ID, Rect::new(500, 0, 9, 9), pixels)
+            .unwrap()
+    );
+    // past the end of the file the display refuses, and nothing is waited for
+    let far = FilePixels {
+        offset: 1 << 20,
+        ..pixels
+    };
+    assert!(stage.windows.show_from(ID, part, far).unwrap());
+    assert_eq!(released(&mut stage), 2);
+    // a window that goes takes nothing with it
+    assert!(stage.windows.show_from(ID, part, pixels).unwrap());
+    stage.windows.destroy(ID).unwrap();
+    assert_eq!(released(&mut stage), 1);
+}
+
+#[test]
+fn the_display_survives_a_file_that_becomes_shorter() {
+    let Some(mut stage) = Stage::new() else {
+        return;
+    };
+    let file = rustix::fs::memfd_create("test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    rustix::fs::ftruncate(&file, 1 << 20).unwrap();
+    assert!(stage.windows.share(std::os::fd::AsFd::as_fd(&file)).unwrap());
+    stage.show_at(ID, Rect::new(0, 0, 300, 200));
+    rustix::fs::ftruncate(&file, 0).unwrap();
+    let pixels = FilePixels {
+        offset: 8,
+        stride: 1200,
+        format: PixelFormat::Bgrx,
+    };
+    assert!(
+        stage
+            .windows
+            .show_from(ID, Rect::new(0, 0, 300, 200), pixels)
+            .unwrap()
+    );
+    stage.until("released", |event| {
+        (*event == WindowEvent::Released).then_some(())
+    });
+    assert_eq!(stage.screen(Rect::new(5, 5, 1, 1)).len(), 1);
 }
