@@ -13,7 +13,7 @@ pub struct SshPasswords(Arc<Chain>);
 
 impl SshPasswords {
     /// The check of these modules.
-    pub fn new(chain: Arc<Chain>) -> Arc<dyn PasswordCheck> {
+    pub fn of(chain: Arc<Chain>) -> Arc<dyn PasswordCheck> {
         Arc::new(Self(chain))
     }
 }
