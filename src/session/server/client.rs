@@ -336,6 +336,7 @@ impl ServerSession {
             wanting: false,
             suspended: false,
             window,
+            lowat: 0,
             sequence: 0,
             cursor: None,
             pointer: None,
@@ -401,7 +402,10 @@ impl ServerSession {
                 session.mapped = session.mapped.map(|_| place.rect);
             }
             Packet::CloseWindow(SCREEN_WINDOW) => connection.close(reason::CLIENT_REQUEST, "window closed"),
-            Packet::DrawAck(ack) => session.acknowledged(&ack, screen, connection.dialect(), now),
+            Packet::DrawAck(ack) => {
+                session.observe(&self.link.probe);
+                session.acknowledged(&ack, screen, connection.dialect(), now);
+            }
             Packet::BufferRefresh {
                 id: None | Some(SCREEN_WINDOW),
                 ..
