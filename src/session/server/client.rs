@@ -6,6 +6,7 @@ use super::door::Visitor;
 use super::hello::{self, SCREEN_WINDOW};
 use super::info::ClientFacts;
 use super::line::Line;
+use super::pulse::Pulse;
 use super::request::request_of;
 use super::session::{Session, frame};
 use super::sharing::Newcomer;
@@ -337,6 +338,8 @@ impl ServerSession {
             suspended: false,
             window,
             lowat: 0,
+            echoed: None,
+            pulse: Pulse::new(now),
             sequence: 0,
             cursor: None,
             pointer: None,
@@ -403,7 +406,7 @@ impl ServerSession {
             }
             Packet::CloseWindow(SCREEN_WINDOW) => connection.close(reason::CLIENT_REQUEST, "window closed"),
             Packet::DrawAck(ack) => {
-                session.observe(&self.link.probe);
+                session.observe(connection.keepalive(), &self.link.probe, now);
                 session.acknowledged(&ack, screen, connection.dialect(), now);
             }
             Packet::BufferRefresh {
@@ -680,7 +683,8 @@ impl Handler for ServerSession {
             Stage::Refused(at) => return Some(*at),
             _ => return self.cut,
         };
-        [self.cut, self.idle_at(session), session.retry]
+        let pulse = Some(session.pulse.at());
+        [self.cut, self.idle_at(session), session.retry, pulse]
             .into_iter()
             .flatten()
             .min()
@@ -704,7 +708,8 @@ impl Handler for ServerSession {
         }
         // the driver asks for pictures whenever nothing waits to be written
         if let Stage::Client(session) = &mut self.stage {
-            session.retry = None;
+            session.pulse.feel(connection, &self.link.probe, self.began, now);
+            session.retry = session.retry.filter(|at| now < *at);
         }
     }
 }

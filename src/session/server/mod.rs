@@ -11,6 +11,7 @@ mod door;
 mod hello;
 mod info;
 mod line;
+mod pulse;
 mod request;
 mod session;
 mod sharing;

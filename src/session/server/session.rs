@@ -4,13 +4,14 @@ use super::clipboard::Clipboard;
 use super::counts::Counts;
 use super::hello::{self, SCREEN_WINDOW};
 use super::line::Line;
+use super::pulse::Pulse;
 use crate::codec::{Dialect, Value};
 use crate::delivery::{Network, Window};
 use crate::display::{Cursor, Input};
 use crate::mmap::RingWriter;
 use crate::packet::{Capabilities, Draw, DrawAck, KeyAction, Packet, PointerState};
 use crate::picture::{Client, LinkSpeed, Payload};
-use crate::protocol::Connection;
+use crate::protocol::{Connection, Keepalive};
 use crate::session::painter::Piece;
 use crate::session::screen::ScreenCommand;
 use crate::transport::Probe;
@@ -34,6 +35,9 @@ pub(super) struct Session {
     pub(super) window: Window,
     /// Bytes the kernel was told to hold at most; 0 before it was told.
     pub(super) lowat: u32,
+    /// The echo of a ping that the window heard of last.
+    pub(super) echoed: Option<Instant>,
+    pub(super) pulse: Pulse,
     pub(super) sequence: u64,
     pub(super) cursor: Option<Cursor>,
     pub(super) pointer: Option<Point>,
@@ -162,8 +166,14 @@ impl Session {
             .timed(self.sequence, piece.damaged, piece.captured, piece.encoded);
     }
 
-    /// Asks the kernel, and tells it how much to hold.
-    pub(super) fn observe(&mut self, probe: &Probe) {
+    /// Tells the window what pings and the kernel say of the path, and the kernel how much to hold.
+    pub(super) fn observe(&mut self, keepalive: &Keepalive, probe: &Probe, now: Instant) {
+        if keepalive.last_echo() != self.echoed {
+            self.echoed = keepalive.last_echo();
+            let taken = keepalive.latencies().last().unwrap_or(0.0);
+            let taken = Duration::try_from_secs_f64(taken / 1e3).unwrap_or_default();
+            self.window.pinged(taken, now);
+        }
         let Some(info) = probe.kernel_info() else {
             return;
         };
