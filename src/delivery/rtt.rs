@@ -73,8 +73,8 @@ impl Base {
     pub(super) fn get(&self) -> Option<Duration> {
         let pings = self.pings.get();
         match (self.kernel, pings) {
-            // a proxy's kernel answers for a peer that is farther away
-            (Some(kernel), Some(ping)) if ping > kernel * 2 + Self::ANSWER => Some(ping),
+            // a proxy's kernel answers for a peer that is much farther away; pings also wait behind pictures
+            (Some(kernel), Some(ping)) if ping > kernel * 8 + Self::ANSWER => Some(ping),
             (Some(kernel), _) => Some(kernel),
             (None, ping) => ping.into_iter().chain(self.pictures.get()).min(),
         }
