@@ -181,15 +181,21 @@ fn pictures(
     screen: &Display,
 ) -> Result<()> {
     let mut viewer = attach(room, client, server, via, screen)?;
+    // 6.5 does not always make good what it lost on connections that it does not take for fast ones
+    let least = if server.peer() == Peer::Xpra6 && via.is_guarded() {
+        30.0
+    } else {
+        EXACT
+    };
     for seed in [2, 3] {
         shown.show(&Picture::card(CARD, seed))?;
-        sees(screen, seed)?;
+        sees_at_least(screen, seed, least)?;
     }
     let file = room.path("shot.png");
     server.ask(room, client, via, &["screenshot", &file.to_string_lossy()])?;
     let found = Picture::load_png(&file)?.find_card(&Picture::card(CARD, 3), 3);
     ensure!(
-        found.is_some_and(|found| found.psnr == EXACT),
+        found.is_some_and(|found| found.psnr >= least),
         "the screenshot shows {found:?}"
     );
 
@@ -230,12 +236,17 @@ fn seamless(client: Peer, server: Peer) -> Result<()> {
 
 /// Waits until the card of `seed` is on `screen`, pixel for pixel.
 pub(crate) fn sees(screen: &Display, seed: u32) -> Result<()> {
+    sees_at_least(screen, seed, EXACT)
+}
+
+/// Waits until the card of `seed` is on `screen`, as good as `least`.
+fn sees_at_least(screen: &Display, seed: u32, least: f64) -> Result<()> {
     let card = Picture::card(CARD, seed);
     let mut best = None;
     let exact = until(PICTURE_LIMIT, || {
         let found = screen.capture()?.find_card(&card, seed);
         best = found.or(best);
-        Ok(found.filter(|found| found.psnr == EXACT))
+        Ok(found.filter(|found| found.psnr >= least))
     })?;
     if exact.is_none() {
         let file = std::env::temp_dir().join(format!("xpra-rs-seen-{}.png", screen.number()));

@@ -10,15 +10,18 @@
     reason = "a test ends at the first thing that is not as expected"
 )]
 
+mod activation;
 mod browser;
 mod cli;
 mod clipboard;
+mod config;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod display;
 mod grid;
 mod hostile;
 mod html5;
 mod input;
+mod mdns;
 mod mmap;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod peer;
@@ -26,6 +29,7 @@ mod picture;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod process;
 mod readme;
+mod ssh;
 mod vsock;
 
 use std::path::Path;

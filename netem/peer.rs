@@ -56,7 +56,7 @@ impl Via {
     /// Those of a [guarded](Server::start_guarded) server.
     pub(crate) const GUARDED: [Self; 4] = [Self::Ssl, Self::Ws, Self::Wss, Self::Aes];
 
-    const fn is_guarded(self) -> bool {
+    pub(crate) const fn is_guarded(self) -> bool {
         matches!(self, Self::Ssl | Self::Ws | Self::Wss | Self::Aes)
     }
 
@@ -104,13 +104,15 @@ impl Peer {
     }
 
     /// The options that keep it from doing more than is tested.
-    fn quiet(self, room: &Room) -> Vec<String> {
+    pub(crate) fn quiet(self, room: &Room) -> Vec<String> {
         let sockets = room.sockets();
-        let mut options = vec![format!("--socket-dir={}", sockets.display())];
+        let mut options = vec![
+            format!("--socket-dir={}", sockets.display()),
+            "--mdns=no".to_owned(),
+        ];
         if self != Self::Ours {
             options.push(format!("--socket-dirs={}", sockets.display()));
             let off = [
-                "mdns",
                 "pulseaudio",
                 "speaker",
                 "microphone",
@@ -124,7 +126,7 @@ impl Peer {
         options
     }
 
-    fn server_options(self) -> &'static [&'static str] {
+    pub(crate) fn server_options(self) -> &'static [&'static str] {
         match self {
             Self::Ours => &[],
             Self::Xpra3 => &[
@@ -143,7 +145,7 @@ impl Peer {
         }
     }
 
-    fn client_options(self, via: Via) -> Vec<&'static str> {
+    pub(crate) fn client_options(self, via: Via) -> Vec<&'static str> {
         let mut options = match self {
             Self::Ours => vec![],
             Self::Xpra3 => vec!["--opengl=no", "--tray=no"],
@@ -408,6 +410,7 @@ impl Keys {
 /// A running server and how to reach it.
 #[derive(Debug)]
 pub(crate) struct Server {
+    peer: Peer,
     process: Process,
     port: u16,
     socket: PathBuf,
@@ -438,6 +441,7 @@ impl Server {
         options.push("--bind=auto".to_owned());
         let process = Self::spawn(room, peer, mode, display, &options)?;
         let mut server = Self {
+            peer,
             process,
             port,
             socket: PathBuf::new(),
@@ -466,6 +470,7 @@ impl Server {
         let options = ["--bind=auto".to_owned(), format!("--bind-tcp=127.0.0.1:{port}")];
         let process = Self::spawn(room, peer, mode, display, &options)?;
         Ok(Self {
+            peer,
             process,
             port,
             socket: PathBuf::new(),
@@ -532,6 +537,11 @@ impl Server {
     /// Its TCP port on the loopback address.
     pub(crate) const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Which one it is.
+    pub(crate) const fn peer(&self) -> Peer {
+        self.peer
     }
 
     /// Its process id.

@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test target: a panic is a failed test")]
 
+mod auth;
+mod cipher;
 mod codec;
 mod delivery;
 mod mmap;
 mod packet;
 mod protocol;
 mod strategies;
+mod websocket;

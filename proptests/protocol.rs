@@ -4,9 +4,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-use xpra::codec::{Coding, Dialect, Encoder};
+use xpra::codec::{Coding, Dialect, Encoder, Value};
 use xpra::packet::{Capabilities, Names, Packet};
-use xpra::protocol::{Connection, ConnectionConfig, Event, network_capabilities};
+use xpra::protocol::{Connection, ConnectionConfig, Encryption, Event, network_capabilities};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -18,6 +18,8 @@ enum Step {
     Pings(u16),
     /// The owner accepts.
     Accept,
+    /// The owner wants proof.
+    Challenge,
     /// The stream takes what there is.
     Write,
     /// Time passes.
@@ -34,6 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
         any::<bool>().prop_map(Step::Hello),
         any::<u16>().prop_map(Step::Pings),
         Just(Step::Accept),
+        Just(Step::Challenge),
         Just(Step::Write),
         any::<u16>().prop_map(Step::Wait),
         Just(Step::Close),
@@ -46,6 +49,23 @@ fn wire(coding: Coding, packet: Packet) -> Vec<u8> {
     let items = packet.into_items(&Names::default());
     Encoder::new(coding).encode(&items, false, &mut out).unwrap();
     out.iter().flatten().copied().collect()
+}
+
+fn encryption() -> Option<Encryption> {
+    Encryption::new(None, "key", |bytes| {
+        bytes.fill(7);
+        true
+    })
+}
+
+/// What a client that wants to be encrypted to says.
+fn tokens() -> Value {
+    let mut tokens = Value::map();
+    tokens.insert("cipher", "AES");
+    tokens.insert("iv", "0123456789abcdef");
+    tokens.insert("key_salt", "0123456789abcdef");
+    tokens.insert("key_stretch_iterations", 1000);
+    tokens
 }
 
 fn feed(connection: &mut Connection, bytes: &[u8], now: Instant) -> bool {
@@ -68,9 +88,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn nothing_harms_a_server(steps in prop::collection::vec(step(), 1..24)) {
+    fn nothing_harms_a_server(steps in prop::collection::vec(step(), 1..24), encrypts: bool) {
         let mut now = Instant::now();
-        let mut connection = Connection::server(&ConnectionConfig::default(), now);
+        let config = ConnectionConfig {
+            encryption: encrypts.then(encryption).flatten(),
+            ..ConnectionConfig::default()
+        };
+        let mut connection = Connection::server(&config, now);
         let mut closed = false;
         for step in steps {
             let bytes = match step {
@@ -83,6 +107,9 @@ proptest! {
                     };
                     let mut caps = Capabilities::default();
                     network_capabilities(&mut caps, dialect);
+                    if encrypts {
+                        caps.set("encryption", tokens());
+                    }
                     wire(coding, Packet::Hello(caps))
                 }
                 Step::Pings(n) => {
@@ -91,6 +118,10 @@ proptest! {
                 }
                 Step::Accept => {
                     connection.accept(Capabilities::default(), now);
+                    Vec::new()
+                }
+                Step::Challenge => {
+                    connection.challenge(&b"salt"[..], "hmac", "hmac", "", now);
                     Vec::new()
                 }
                 Step::Write => {

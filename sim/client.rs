@@ -1,7 +1,7 @@
 //! The clients of a world: the library's own, on simulated hosts, showing their windows to nobody.
 
-use crate::link::Valve;
 use crate::server::{Inside, PORT, SCREEN, SERVER, TURN};
+use crate::tap::Valve;
 use crate::trace::{Trace, time};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};

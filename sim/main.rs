@@ -12,8 +12,22 @@
 )]
 
 mod client;
+#[allow(dead_code, reason = "shared with the tool, which uses other parts")]
+mod lab;
+#[allow(dead_code, reason = "shared with the tool, which uses other parts")]
 mod link;
+#[allow(dead_code, reason = "shared with the tool, which uses other parts")]
+#[path = "../netem/outcome.rs"]
+mod outcome;
+#[allow(dead_code, reason = "shared with the tool, which uses other parts")]
+#[path = "../netem/profile.rs"]
+mod profile;
+#[allow(dead_code, reason = "shared with the tool, which uses other parts")]
+mod scoreboard;
 mod server;
+mod tap;
+#[allow(dead_code, reason = "shared with the tool, which uses other parts")]
+mod tcp;
 mod trace;
 mod world;
 
@@ -24,6 +38,7 @@ mod scenarios {
     mod handshake;
     mod hold;
     mod latency;
+    mod links;
     mod partition;
     mod silence;
     mod slow_reader;

@@ -1,6 +1,6 @@
 //! The server of a world: the library's own, on a simulated host, sharing a test card.
 
-use crate::link::Valve;
+use crate::tap::Valve;
 use crate::trace::time;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -127,6 +127,7 @@ async fn accept(
             local: stream.local_addr()?.to_string(),
             peer: peer.clone(),
             credentials: None,
+            username: None,
             is_local: false,
             tls: None,
             is_private: false,

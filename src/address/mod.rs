@@ -17,7 +17,7 @@ use std::str::FromStr;
 pub use self::bind::{Bind, BindHost, DEFAULT_MIN_PORT, Place};
 pub use self::closest::closest;
 pub use self::error::{AddressError, Problem};
-pub use self::options::Options;
+pub use self::options::{Options, is_safe as is_safe_option};
 pub use self::secret::{Credentials, Secret};
 
 /// The vsock context id that stands for "any" (`VMADDR_CID_ANY`).

@@ -196,7 +196,7 @@ pub(super) fn is_known(key: &str) -> bool {
 }
 
 /// True for an option that a URL from anywhere may have.
-pub(super) fn is_safe(key: &str) -> bool {
+pub fn is_safe(key: &str) -> bool {
     SAFE_OPTIONS.contains(&key)
 }
 

@@ -1,6 +1,9 @@
 //! Where a client's passwords come from (`endpoints.md` h.2): handlers that are asked one after the other, each with
 //! one password, for as many challenges as the server's modules have.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::PathBuf;

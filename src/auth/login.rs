@@ -142,12 +142,7 @@ impl Login {
             return self.refuse(Denial::new("a second first hello"));
         }
         self.offered = offered.clone();
-        let fakes = offered.expects_challenge && !self.chain.asks();
-        match fakes.then(|| self.digests(Demand::Proof)) {
-            // a client that cannot answer is not asked for show
-            Some(Ok(methods)) => self.ask(methods, String::new(), true),
-            Some(Err(_)) | None => self.next(),
-        }
+        self.next()
     }
 
     /// The client answered.
@@ -163,7 +158,7 @@ impl Login {
             client_salt,
         } = answer;
         if is_fake {
-            return self.next();
+            return self.grant();
         }
         if !CLIENT_SALT.contains(&client_salt.len()) || response.expose().len() > MAX_ANSWER {
             return self.refuse(Denial::new("an answer of impossible length"));
@@ -213,7 +208,7 @@ impl Login {
     fn next(&mut self) -> Step {
         let chain = Arc::clone(&self.chain);
         let Some(stage) = chain.stage(self.position) else {
-            return self.grant();
+            return self.finish();
         };
         match (stage.demand(), &self.password) {
             (Demand::Nothing, _) => self.check(Proof::Nothing),
@@ -222,6 +217,16 @@ impl Login {
                 Ok(methods) => self.ask(methods, prompt(stage), false),
                 Err(denial) => self.refuse(denial),
             },
+        }
+    }
+
+    /// All modules are passed. A client that expects a challenge gives up without one, so it gets one for show; one
+    /// that could not answer is spared.
+    fn finish(&mut self) -> Step {
+        let wants_show = self.offered.expects_challenge && !self.chain.asks();
+        match wants_show.then(|| self.digests(Demand::Proof)) {
+            Some(Ok(methods)) => self.ask(methods, String::new(), true),
+            Some(Err(_)) | None => self.grant(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io::{BufWriter, stdout};
 use std::process::ExitCode;
 
-use xpra::command::{self, Failure, Program};
+use xpra::command::{self, Failure, Program, Settings};
 use xpra::discovery::Environment;
 
 fn main() -> ExitCode {
@@ -20,11 +20,13 @@ fn main() -> ExitCode {
 
 fn start() -> Result<command::ExitCode, Failure> {
     let mut out = BufWriter::new(stdout().lock());
-    let Some(program) = Program::parse(std::env::args_os(), &mut out)? else {
+    let environment = Environment::from_process();
+    let settings = Settings::read(&environment);
+    let Some(program) = Program::parse(std::env::args_os(), &settings, &mut out)? else {
         return Ok(command::ExitCode::Ok);
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(program.run(&Environment::from_process(), &mut out))
+    runtime.block_on(program.run(&environment, &mut out))
 }

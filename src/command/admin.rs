@@ -18,7 +18,7 @@ const ENDING: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Which servers to tell.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct ServersArgs {
     /// Displays, session names, socket paths or addresses; "all" for all sessions of this user; default: the only
     /// session
@@ -29,7 +29,7 @@ pub(super) struct ServersArgs {
 }
 
 /// What to tell which server.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct ControlArgs {
     /// Display (:10), session name, socket path or address (tcp://HOST:PORT/)
     pub(super) session: String,

@@ -141,6 +141,7 @@ pub(super) async fn run(args: &AttachArgs, environment: &Environment) -> Result<
         options: connecting,
         username,
         handlers,
+        encryption,
     } = args.connect.route(&args.session, environment).await?;
     let (windows, display): (Box<dyn Windows>, _) = match environment.variable("DISPLAY") {
         _ if args.headless => (Box::new(Headless::new(HEADLESS)), "headless"),
@@ -166,7 +167,11 @@ pub(super) async fn run(args: &AttachArgs, environment: &Environment) -> Result<
         }
         caps
     };
-    let login = Login::new(ConnectionConfig::default(), handlers, hello);
+    let config = ConnectionConfig {
+        encryption,
+        ..ConnectionConfig::default()
+    };
+    let login = Login::new(config, handlers, hello);
     let (mut session, seat, to_session) = ClientSession::new(&options, login)?;
     if let Some(offer) = offer {
         session.set_offer(offer);

@@ -53,7 +53,6 @@ async fn accept(listener: &Listener) -> String {
         scripts: Default::default(),
         origins: Default::default(),
         headers: ExtraHeaders::default(),
-        facts: Arc::new(NoFacts),
     });
     let port = Port {
         websockets: WebSockets::Any,
@@ -65,7 +64,7 @@ async fn accept(listener: &Listener) -> String {
             Ok(link) => {
                 let site = Arc::clone(&site);
                 tokio::spawn(async move {
-                    if let Outcome::Upgraded(upgrade) = serve(link, &site, port).await {
+                    if let Outcome::Upgraded(upgrade) = serve(link, &site, port, Arc::new(NoFacts)).await {
                         let peer = upgrade.info.peer.clone();
                         if let Err(error) = echo(*upgrade).await {
                             tracing::debug!("{peer}: {error}");

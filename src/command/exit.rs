@@ -5,6 +5,8 @@ use crate::discovery::DiscoveryError;
 use crate::display::DisplayError;
 use crate::protocol::{CloseReason, NegotiationError, reason};
 use crate::session::RequestError;
+use crate::transport::ssh::SshServerError;
+use crate::transport::tls::TlsError;
 use crate::transport::{ConnectError, ListenError};
 use std::{fmt, io};
 
@@ -65,6 +67,7 @@ impl ExitCode {
     pub fn of_session(end: &CloseReason, connected: bool) -> Self {
         match end {
             CloseReason::Disconnected { reason, .. } => Self::of_reason(reason, connected),
+            CloseReason::Encryption(_) => Self::EncryptionError,
             CloseReason::Local { reason, .. } => Self::of_reason(reason, true),
             CloseReason::Io(_) | CloseReason::PeerClosed { .. } if connected => Self::ConnectionLost,
             CloseReason::Io(_) | CloseReason::PeerClosed { .. } => Self::ConnectionFailed,
@@ -72,8 +75,18 @@ impl ExitCode {
             CloseReason::Refused(text) if text.contains(reason::AUTHENTICATION_FAILED) => {
                 Self::AuthenticationFailed
             }
+            CloseReason::Refused(text) if text.contains(reason::ENCRYPTION_ERROR) => Self::EncryptionError,
             CloseReason::Refused(_) => Self::ConnectionFailed,
             CloseReason::TimedOut(_) => Self::Timeout,
+        }
+    }
+
+    /// The code of TLS that did not come about.
+    const fn of_tls(error: &TlsError) -> Self {
+        if error.is_verification() {
+            Self::SslCertificateVerifyFailure
+        } else {
+            Self::SslFailure
         }
     }
 
@@ -81,6 +94,7 @@ impl ExitCode {
     fn of_reason(text: &str, connected: bool) -> Self {
         match text {
             reason::AUTHENTICATION_FAILED => Self::AuthenticationFailed,
+            reason::ENCRYPTION_ERROR => Self::EncryptionError,
             reason::VERSION_ERROR => Self::IncompatibleVersion,
             reason::SERVER_UPGRADE => Self::Upgrade,
             text if reason::is_error(text) => Self::Failure,
@@ -139,9 +153,10 @@ impl From<AddressError> for Failure {
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        let code = match error {
+        let code = match &error {
             ConnectError::Ssh { .. } => ExitCode::SshFailure,
             ConnectError::SshHostKey { .. } => ExitCode::SshKeyFailure,
+            ConnectError::Tls(error) => ExitCode::of_tls(error),
             ConnectError::Unsupported { .. } => ExitCode::Unsupported,
             _ => ExitCode::ConnectionFailed,
         };
@@ -202,6 +217,18 @@ impl From<RequestError> for Failure {
     }
 }
 
+impl From<SshServerError> for Failure {
+    fn from(error: SshServerError) -> Self {
+        Self::new(ExitCode::SshKeyFailure, error.to_string())
+    }
+}
+
+impl From<TlsError> for Failure {
+    fn from(error: TlsError) -> Self {
+        Self::new(ExitCode::of_tls(&error), error.to_string())
+    }
+}
+
 /// Writing what a command says: when nobody reads it any more there is nobody to tell.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
@@ -256,6 +283,21 @@ mod tests {
                 goodbye(reason::IDLE_TIMEOUT),
                 ExitCode::ConnectionFailed,
                 ExitCode::Ok,
+            ),
+            (
+                goodbye(reason::ENCRYPTION_ERROR),
+                ExitCode::EncryptionError,
+                ExitCode::EncryptionError,
+            ),
+            (
+                CloseReason::Encryption("the packet is not encrypted".into()),
+                ExitCode::EncryptionError,
+                ExitCode::EncryptionError,
+            ),
+            (
+                CloseReason::Refused("disconnect: encryption error, unsupported cipher".into()),
+                ExitCode::EncryptionError,
+                ExitCode::EncryptionError,
             ),
             (
                 goodbye(reason::SERVER_ERROR),

@@ -1,10 +1,11 @@
 //! `list`: the sessions of this machine, in xpra's words (`endpoints.md` b.6).
 
+use super::wall_clock;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write;
 use std::pin::pin;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -221,15 +222,6 @@ fn remove(session: &Session) -> Fate {
     }
 }
 
-/// The time files are stamped with.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the age of a file is told by the wall clock"
-)]
-fn wall_clock() -> SystemTime {
-    SystemTime::now()
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -272,8 +264,11 @@ mod tests {
         rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::empty()).unwrap();
     }
 
-    fn timespec(time: SystemTime) -> rustix::fs::Timespec {
-        let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    fn timespec(time: std::time::SystemTime) -> rustix::fs::Timespec {
+        let seconds = time
+            .duration_since(std::time::SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
         rustix::fs::Timespec {
             tv_sec: i64::try_from(seconds).unwrap(),
             tv_nsec: 0,

@@ -6,23 +6,32 @@
 mod admin;
 mod attach;
 pub mod auth;
+mod config;
 pub mod demo;
 pub mod echo;
+mod encryption;
 mod exit;
 mod info;
 pub mod list;
+mod listen;
+mod mdns;
 mod mmap;
 mod options;
 mod proxy;
 mod query;
 mod server;
+mod session_file;
 pub mod shadow;
+pub mod ssh;
+mod systemd;
 pub mod terminal;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 pub mod web;
 pub mod wire;
 
+pub use config::Settings;
 pub use exit::{ExitCode, Failure};
 
 use self::admin::{ControlArgs, Order, ServersArgs};
@@ -48,7 +57,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         &["version", "id", "info", "screenshot", "connect-test"],
     ),
     ("Tell a server", &["stop", "exit", "detach", "control"]),
-    ("This machine", &["list"]),
+    ("Find", &["list", "list-mdns"]),
     ("Tools", &["wire"]),
 ];
 
@@ -60,6 +69,8 @@ pub struct Program {
     is_session: bool,
     /// Options that were ignored.
     ignored: Vec<String>,
+    /// What is to be told about configuration and session files.
+    warnings: Vec<String>,
     debug: bool,
 }
 
@@ -102,6 +113,8 @@ enum Subcommand {
     Info(InfoArgs),
     /// List the sessions of this machine
     List(list::ListArgs),
+    /// List the sessions that are published on the network
+    ListMdns(mdns::ListMdnsArgs),
     /// Save a picture of a session
     Screenshot(ScreenshotArgs),
     /// Share an existing display
@@ -128,13 +141,14 @@ enum Subcommand {
 }
 
 impl Program {
-    /// Reads a command line. `None` when it asked for help or the version, which `out` got.
+    /// Reads a command line; `settings` hold where it says nothing. `None` when it asked for help or the version, which `out` got.
     pub fn parse(
         arguments: impl IntoIterator<Item = OsString>,
+        settings: &Settings,
         out: &mut dyn Write,
     ) -> Result<Option<Self>, Failure> {
         let command = Cli::command();
-        let normalized = options::normalize(arguments, &command)?;
+        let normalized = options::normalize(arguments, settings, &command)?;
         let text = help(&command);
         let command = command.override_help(text);
         let parsed = command.try_get_matches_from(normalized.words);
@@ -149,6 +163,7 @@ impl Program {
                 subcommand: cli.subcommand,
                 is_session,
                 ignored: normalized.ignored,
+                warnings: normalized.warnings,
                 debug: cli.debug,
             })),
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -163,6 +178,9 @@ impl Program {
     /// Does what the command line says.
     pub async fn run(self, environment: &Environment, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         self.log_to_stderr();
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
+        }
         if !self.ignored.is_empty() {
             tracing::warn!("not available yet, ignored: {}", self.ignored.join(" "));
         }
@@ -220,6 +238,7 @@ impl Subcommand {
                 list::run(&args, environment, out).await?;
                 Ok(ExitCode::Ok)
             }
+            Self::ListMdns(args) => mdns::list(&args, environment, out).await,
             Self::Screenshot(args) => query::screenshot(&args, environment, out).await,
             Self::Shadow(args) => shadow::run(&args, environment, asked_to_end()).await,
             Self::Stop(args) => admin::run(&args, Order::Stop, environment, out).await,
@@ -233,6 +252,15 @@ impl Subcommand {
             Self::ProxyStart(_) => Ok(proxy::start("_proxy_start")),
         }
     }
+}
+
+/// The time files are stamped with.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the age of a file is told by the wall clock"
+)]
+fn wall_clock() -> std::time::SystemTime {
+    std::time::SystemTime::now()
 }
 
 /// Resolves when the user or the system wants the process to end.
@@ -285,7 +313,6 @@ const ABSENT: &[&str] = &[
     "expand",
     "proxy",
     "upgrade",
-    "list-mdns",
     "list-sessions",
     "list-windows",
     "top",

@@ -7,10 +7,13 @@
 mod known;
 
 use self::known::{Fallback, KNOWN, Kind};
+use super::config::Settings;
 use super::exit::{ExitCode, Failure};
+use super::session_file::{SessionFile, is_session_file};
 pub(super) use crate::address::closest;
 use clap::{Arg, ArgAction, Command};
 use std::ffi::OsString;
+use std::path::Path;
 
 /// Arguments as clap reads them.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub(super) struct Normalized {
     pub(super) words: Vec<OsString>,
     /// Options that ask for something which is not available, as they were written.
     pub(super) ignored: Vec<String>,
+    /// What is to be told about configuration and session files.
+    pub(super) warnings: Vec<String>,
 }
 
 /// The truth in the value of a switch: `yes` or `no`, and what else xpra takes for them.
@@ -30,9 +35,10 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Puts the arguments in order.
+/// Puts the arguments in order, with what `settings` say and they do not before them.
 pub(super) fn normalize(
     arguments: impl IntoIterator<Item = OsString>,
+    settings: &Settings,
     program: &Command,
 ) -> Result<Normalized, Failure> {
     let mut words = arguments.into_iter();
@@ -76,18 +82,25 @@ pub(super) fn normalize(
             _ => positionals.push(word),
         }
         // what follows a control command is the command's
-        if is_verbatim(&positionals) {
+        if verbatim(&positionals).is_some() {
             positionals.extend(words);
             break;
         }
     }
+    let options = with_files(
+        settings,
+        &mut positionals,
+        options,
+        &mut normalized.warnings,
+        program,
+    )?;
     let subcommand = positionals.first().and_then(|word| word.to_str());
     let (before, after) = placed(options, subcommand, program)?;
     let end = positionals
         .iter()
         .position(|word| word == "--")
         .unwrap_or(positionals.len());
-    let verbatim = positionals.split_off(if is_verbatim(&positionals) { 2 } else { end });
+    let verbatim = positionals.split_off(verbatim(&positionals).unwrap_or(end));
     normalized.words = [name]
         .into_iter()
         .chain(before)
@@ -98,9 +111,47 @@ pub(super) fn normalize(
     Ok(normalized)
 }
 
-/// `control SESSION COMMAND ...`: the words of the command are not looked into.
-fn is_verbatim(positionals: &[OsString]) -> bool {
-    positionals.len() > 2 && positionals.first().is_some_and(|word| word == "control")
+/// The options with those of configuration files, and of the session file that `attach` may be given, before them. The
+/// session file's place among the positionals is taken by the address in it.
+fn with_files(
+    settings: &Settings,
+    positionals: &mut Vec<OsString>,
+    options: Vec<(String, Option<String>)>,
+    warnings: &mut Vec<String>,
+    program: &Command,
+) -> Result<Vec<(String, Option<String>)>, Failure> {
+    if positionals.first().is_some_and(is_session_file) {
+        positionals.insert(0, "attach".into());
+    }
+    let Some(subcommand) = positionals
+        .first()
+        .and_then(|word| word.to_str())
+        .map(str::to_owned)
+    else {
+        return Ok(options);
+    };
+    let mut settings = settings.clone();
+    if subcommand == "attach"
+        && let Some(word) = positionals.get_mut(1).filter(|word| is_session_file(word))
+    {
+        let file = SessionFile::read(Path::new(word))?;
+        *word = file.address.into();
+        settings.replace_by(file.options);
+        settings.warnings.extend(file.warnings);
+    }
+    let defaults = settings.options(&subcommand, &options, program)?;
+    warnings.extend(defaults.warnings);
+    Ok(defaults.options.into_iter().chain(options).collect())
+}
+
+/// Where words begin that are not looked into: `control SESSION COMMAND ...`, and what an SSH client wants started.
+fn verbatim(positionals: &[OsString]) -> Option<usize> {
+    let first = positionals.first()?.to_str()?;
+    if first == "control" {
+        (positionals.len() > 2).then_some(2)
+    } else {
+        (first == "initenv" || first.starts_with("_proxy_")).then_some(1)
+    }
 }
 
 /// The options of the program itself, and those of the subcommand. Those of other subcommands are dropped, as xpra
@@ -234,7 +285,7 @@ fn find(name: &str, program: &Command) -> Option<(Kind, Option<Fallback>)> {
 }
 
 /// The argument of a command or of one of its subcommands with that long name.
-fn find_argument<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
+pub(super) fn find_argument<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
     let own = command.get_arguments().find(|argument| {
         argument.get_long() == Some(name) || argument.get_all_aliases().is_some_and(|all| all.contains(&name))
     });
@@ -267,7 +318,7 @@ fn is_off(value: &str) -> bool {
 }
 
 /// What happens without the option as well: it is off, or ours to choose.
-fn is_default(value: &str) -> bool {
+pub(super) fn is_default(value: &str) -> bool {
     is_off(value) || value == "auto"
 }
 
@@ -315,7 +366,11 @@ mod tests {
     }
 
     fn normalized(line: &str) -> Result<Normalized, Failure> {
-        normalize(line.split_whitespace().map(OsString::from), &program())
+        normalize(
+            line.split_whitespace().map(OsString::from),
+            &Settings::default(),
+            &program(),
+        )
     }
 
     fn words(line: &str) -> String {

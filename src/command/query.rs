@@ -10,7 +10,7 @@ use serde_json::json;
 use std::io::Write;
 
 /// Which server to ask, and how to print what it says.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct QueryArgs {
     /// Display (:10), session name, socket path or address (tcp://HOST:PORT/); default: the only session
     #[arg(default_value = "", hide_default_value = true)]
@@ -23,7 +23,7 @@ pub(super) struct QueryArgs {
 }
 
 /// What `info` should tell.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct InfoArgs {
     #[command(flatten)]
     pub(super) query: QueryArgs,
@@ -32,7 +32,7 @@ pub(super) struct InfoArgs {
 }
 
 /// Where the picture goes.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct ScreenshotArgs {
     /// The file to write, or - for standard output
     pub(super) file: String,

@@ -1,11 +1,16 @@
 //! From what the user typed to a server that answers: shared by all commands that talk to one.
 
 use super::auth::ClientAuthArgs;
-use super::exit::{ExitCode, Failure};
+use super::encryption::EncryptionArgs;
+use super::exit::Failure;
+use super::mdns;
+use super::ssh::SshArgs;
 use super::terminal::Terminal;
-use crate::address::{Address, Target};
+use super::tls::ClientTlsArgs;
+use crate::address::{Address, Target, TransportKind};
 use crate::auth::Handlers;
 use crate::discovery::{DiscoveryError, Environment, Places, resolve};
+use crate::protocol::Encryption;
 use crate::session::{Answer, Asker, Opened, Request, ask};
 use crate::transport::{ConnectOptions, connect};
 use std::path::PathBuf;
@@ -13,12 +18,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The options of every command that talks to a server: where it may be, and how to be let in.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct ConnectArgs {
     #[command(flatten)]
     pub(super) sockets: Sockets,
     #[command(flatten)]
     auth: ClientAuthArgs,
+    #[command(flatten)]
+    encryption: EncryptionArgs,
+    #[command(flatten)]
+    tls: ClientTlsArgs,
+    #[command(flatten)]
+    ssh: SshArgs,
 }
 
 impl ConnectArgs {
@@ -26,14 +37,20 @@ impl ConnectArgs {
     pub(super) async fn route(&self, named: &str, environment: &Environment) -> Result<Route, Failure> {
         let options = ConnectOptions {
             prompt: Arc::new(Terminal::new(environment)),
+            ssh: self.ssh.options(environment, self.sockets.socket_dir.as_deref()),
+            tls: self.tls.options(environment),
             ..connect_options(environment)
         };
-        let address = find(named, &self.sockets.places(environment), &options).await?;
+        let address = find(named, &self.sockets.places(environment), &options, environment).await?;
         let prompt = Arc::clone(&options.prompt);
         let handlers = self
             .auth
             .handlers(&address.credentials, &address.options, environment, prompt)?;
+        let kind = address.kind().unwrap_or(TransportKind::Socket);
         Ok(Route {
+            encryption: self
+                .encryption
+                .for_connection(kind, &address.options, environment)?,
             username: self.auth.username(&address.credentials, environment),
             address,
             options,
@@ -49,6 +66,7 @@ pub(super) struct Route {
     pub(super) options: ConnectOptions,
     pub(super) username: String,
     pub(super) handlers: Handlers,
+    pub(super) encryption: Option<Encryption>,
 }
 
 impl Route {
@@ -59,8 +77,13 @@ impl Route {
             options,
             username,
             handlers,
+            encryption,
         } = self;
-        let asker = Asker { username, handlers };
+        let asker = Asker {
+            username,
+            handlers,
+            encryption,
+        };
         let open = async || connect(&address, &options).await.map(Opened::from);
         let answer = ask(open, request, asker).await?;
         answer.map_err(|error| Failure::from(error).at(&address))
@@ -100,45 +123,53 @@ pub(super) fn connect_options(environment: &Environment) -> ConnectOptions {
     }
 }
 
-/// The address to connect to for what the user named: a display, a session, an address, or nothing for the only
-/// session there is.
-pub(super) async fn find(named: &str, places: &Places, options: &ConnectOptions) -> Result<Address, Failure> {
+/// The address to connect to for what the user named: a display, a session, an address, `mdns:NAME`, or nothing for
+/// the only session there is.
+pub(super) async fn find(
+    named: &str,
+    places: &Places,
+    options: &ConnectOptions,
+    environment: &Environment,
+) -> Result<Address, Failure> {
+    if let Some(name) = mdns::wanted(named) {
+        return mdns::find(name, environment).await;
+    }
     let address: Address = named.parse()?;
     for warning in &address.warnings {
         tracing::warn!("{warning}");
     }
     match resolve(&address, places, options.timeout).await {
         Ok(found) => Ok(found),
-        Err(DiscoveryError::SessionName { name, live }) => {
-            let socket = named_session(&name, live, options).await?;
-            Ok(Address {
+        Err(DiscoveryError::SessionName { name, live }) => match named_session(&name, live, options).await {
+            Some(socket) => Ok(Address {
                 target: Target::Socket(socket),
                 ..address
-            })
-        }
+            }),
+            None => mdns::find_elsewhere(&name, environment).await,
+        },
         Err(error) => Err(error.into()),
     }
 }
 
 /// Asks each server for its name.
-async fn named_session(name: &str, live: Vec<PathBuf>, options: &ConnectOptions) -> Result<PathBuf, Failure> {
+async fn named_session(name: &str, live: Vec<PathBuf>, options: &ConnectOptions) -> Option<PathBuf> {
     for socket in live {
         let route = Route {
             address: Address::new(Target::Socket(socket.clone())),
             options: options.clone(),
             username: String::new(),
             handlers: Handlers::default(),
+            encryption: None,
         };
         match route.ask(&Request::Id).await {
             Ok(Answer::Id(id))
                 if id.get("session-name").and_then(|v| v.as_text()).as_deref() == Some(name) =>
             {
-                return Ok(socket);
+                return Some(socket);
             }
             Ok(_) => {}
             Err(failure) => tracing::debug!(%failure, "a session did not say its name"),
         }
     }
-    let message = format!("no session is named '{name}': see which there are with the list command");
-    Err(Failure::new(ExitCode::ServerNotFound, message))
+    None
 }

@@ -1,18 +1,19 @@
 //! `shadow`: share an existing display.
 
-use super::auth::ServerAuthArgs;
 use super::exit::{ExitCode, Failure};
-use super::mmap::MmapArgs;
+use super::listen::{ListenArgs, announce};
+use super::mdns;
 use super::options::boolean;
-use crate::address::{Bind, Place, TransportKind};
-use crate::discovery::{Environment, Places};
+use super::systemd;
+use crate::discovery::Environment;
 use crate::display::Screen;
 use crate::display::x11::{X11Screen, guess_display};
-use crate::session::server::{self, Door, ServerConfig, ServerEnd};
-use crate::transport::{ListenOptions, Listener, listen};
+use crate::session::server::{self, Door, ServerConfig, ServerEnd, Summary};
+use crate::transport::Listener;
 use crate::types::Encoding;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Share an existing display.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,30 +29,12 @@ pub struct ShadowArgs {
 /// The options of every kind of server.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServeArgs {
-    /// Unix sockets to create: auto, none, a path, or a directory ending in a slash.
-    #[arg(long, value_name = "VALUE", default_value = "auto")]
-    pub bind: Vec<String>,
-    /// TCP addresses to listen on, such as 127.0.0.1:14500.
-    #[arg(long, value_name = "[HOST]:PORT")]
-    pub bind_tcp: Vec<String>,
-    /// vsock addresses to listen on, such as auto:14500, for the host or the guests of this machine.
-    #[arg(long, value_name = "CID:PORT")]
-    pub bind_vsock: Vec<String>,
-    /// Lowest TCP port that may be used; 0 always asks the kernel for a free one.
-    #[arg(long, value_name = "PORT", default_value_t = 1024)]
-    pub min_port: u16,
-    /// Directory to put sockets in, and to look in first.
-    #[arg(long, value_name = "DIR")]
-    pub socket_dir: Option<String>,
-    /// Directories to use instead of the usual ones.
-    #[arg(long, value_name = "DIR[:DIR..]")]
-    pub socket_dirs: Vec<String>,
-    /// Who may use the server.
+    /// Where to listen, and who may come in.
     #[command(flatten)]
-    pub auth: ServerAuthArgs,
-    /// Mode of socket files.
-    #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = octal)]
-    pub socket_permissions: u32,
+    pub listen: ListenArgs,
+    /// Tell the network by mDNS where the session can be reached.
+    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = boolean, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
+    pub mdns: bool,
     /// Name of the session, shown in titles.
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub session_name: String,
@@ -100,9 +83,6 @@ pub struct ServeArgs {
     /// From small packets (0) to little work (100).
     #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub speed: u8,
-    /// Which memory carries pixels.
-    #[command(flatten)]
-    pub mmap: MmapArgs,
     /// Seconds between pings; 0 or no sends none.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub pings: u64,
@@ -122,11 +102,6 @@ fn switch(text: &str) -> Result<Switch, String> {
     } else {
         boolean(text).map(|on| Switch(Some(on)))
     }
-}
-
-fn octal(text: &str) -> Result<u32, String> {
-    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-    mode.ok_or_else(|| format!("'{text}' is no octal mode from 0 to 777"))
 }
 
 fn seconds(text: &str) -> Result<u64, String> {
@@ -185,15 +160,21 @@ pub async fn run(
         None => guess_display(environment.variable("DISPLAY"))?,
     };
     // sockets first: a failure to bind must not disturb the display (`endpoints.md` a.1)
-    let listeners = args.serve.listen(environment, &display).await?;
+    let listeners = args.serve.listen.listen(environment, &display).await?;
     let screen = X11Screen::open(Some(&display))?;
-    serve(
-        Box::new(screen),
-        listeners,
-        args.serve.config(environment),
-        shutdown,
-    )
-    .await
+    let mut config = args.serve.config(environment);
+    if args.serve.mdns
+        && let Some(publisher) = mdns::publish(&listeners, &display, "shadow", &config, environment).await
+    {
+        let (summary, summaries) = watch::channel(Summary::default());
+        config.summary = Some(summary);
+        let publishing = tokio::spawn(mdns::keep_current(publisher, summaries));
+        let ended = serve(Box::new(screen), listeners, config, shutdown).await;
+        // it says goodbye
+        let _panicked = publishing.await;
+        return ended;
+    }
+    serve(Box::new(screen), listeners, config, shutdown).await
 }
 
 /// Serves a screen until the server is asked to end.
@@ -203,18 +184,16 @@ pub async fn serve(
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<ExitCode, Failure> {
-    for (listener, _) in &listeners {
-        tracing::info!("listening on {listener}");
-        if listener.is_exposed() {
-            tracing::warn!(
-                "{listener} can be reached from other machines, without a password and without encryption: \
-                 anybody there can see and use this display"
-            );
-        }
-    }
+    announce(&listeners);
     tracing::info!("sharing display {} ({})", screen.name(), screen.size());
     tracing::info!("xpra is ready.");
-    let end = server::run(listeners, screen, config, shutdown).await;
+    systemd::ready();
+    let end = tokio::select! {
+        biased;
+        end = server::run(listeners, screen, config, shutdown) => end,
+        never = systemd::watchdog() => match never {},
+    };
+    systemd::stopping();
     match end.map_err(|error| {
         Failure::new(
             ExitCode::InternalError,
@@ -238,62 +217,6 @@ fn normal_display(display: &str) -> String {
 }
 
 impl ServeArgs {
-    /// Creates the sockets.
-    pub async fn listen(
-        &self,
-        environment: &Environment,
-        display: &str,
-    ) -> Result<Vec<(Listener, Arc<Door>)>, Failure> {
-        let places = Places::new(environment, self.socket_dir.as_deref(), &self.socket_dirs);
-        let options = ListenOptions {
-            names: places.names(display),
-            permissions: if self.mmap.opens_sockets() {
-                0o660
-            } else {
-                self.socket_permissions
-            },
-            ..ListenOptions::default()
-        };
-        let unix = self
-            .bind
-            .iter()
-            .map(|value| (TransportKind::Socket, environment.expand(value)));
-        let tcp = self
-            .bind_tcp
-            .iter()
-            .map(|value| (TransportKind::Tcp, value.clone()));
-        let vsock = self
-            .bind_vsock
-            .iter()
-            .map(|value| (TransportKind::Vsock, value.clone()));
-        let mut listeners = Vec::new();
-        for (kind, value) in tcp.chain(vsock).chain(unix) {
-            let bind = Bind::parse(kind, &value, self.min_port)
-                .map_err(|error| Failure::new(ExitCode::Failure, error.to_string()))?;
-            if matches!(bind.place, Place::None) {
-                continue;
-            }
-            refuse_unsafe(&bind)?;
-            let door = Arc::new(Door {
-                auth: self.auth.chain(kind, &bind.options, environment)?,
-                options: bind.options.clone(),
-            });
-            listeners.extend(
-                listen(&bind, &options)
-                    .await?
-                    .into_iter()
-                    .map(|listener| (listener, Arc::clone(&door))),
-            );
-        }
-        if listeners.is_empty() {
-            return Err(Failure::new(
-                ExitCode::SocketCreationError,
-                "there is nothing to listen on: give --bind or --bind-tcp",
-            ));
-        }
-        Ok(listeners)
-    }
-
     /// What the options mean for the server.
     pub fn config(&self, environment: &Environment) -> ServerConfig {
         let defaults = ServerConfig::default();
@@ -317,24 +240,13 @@ impl ServeArgs {
             min_quality: self.min_quality.min(self.quality),
             quality: self.quality,
             speed: self.speed,
-            mmap: self.mmap.trust(environment),
+            mmap: self.listen.mmap.trust(environment),
+            summary: None,
             connection: crate::protocol::ConnectionConfig {
                 ping_interval: (self.pings > 0).then(|| Duration::from_secs(self.pings)),
                 ..defaults.connection
             },
         }
-    }
-}
-
-/// Options that promise safety must not be ignored.
-fn refuse_unsafe(bind: &Bind) -> Result<(), Failure> {
-    let promised = ["encryption", "ssl-cert", "ssl", "keyfile"];
-    match promised.into_iter().find(|key| bind.options.get(key).is_some()) {
-        Some(key) => Err(Failure::new(
-            ExitCode::Unsupported,
-            format!("the socket option '{key}' is not supported yet"),
-        )),
-        None => Ok(()),
     }
 }
 
@@ -361,8 +273,6 @@ mod tests {
         );
         assert_eq!(bits("auto"), Ok(0));
         assert_eq!(bits("512kbps"), Ok(512_000));
-        assert_eq!(octal("660"), Ok(0o660));
-        assert!(octal("1777").is_err() && octal("9").is_err());
         assert_eq!(switch("Auto"), Ok(Switch(None)));
         assert_eq!(switch("on"), Ok(Switch(Some(true))));
         assert_eq!(seconds("no"), Ok(0));

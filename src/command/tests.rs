@@ -15,7 +15,11 @@ use tempfile::TempDir;
 use tokio::net::UnixListener;
 
 fn parse(line: &str) -> Result<Option<Program>, Failure> {
-    Program::parse(line.split_whitespace().map(OsString::from), &mut Vec::new())
+    Program::parse(
+        line.split_whitespace().map(OsString::from),
+        &Settings::default(),
+        &mut Vec::new(),
+    )
 }
 
 #[test]
@@ -158,11 +162,16 @@ impl Handler for Server {
 /// Runs a command line; its code, or the failure's code and message, and what it printed.
 async fn run(words: &[&str]) -> (u8, String) {
     let words = ["xpra-rs"].iter().chain(words).map(OsString::from);
-    let program = Program::parse(words, &mut Vec::new()).unwrap().unwrap();
+    let program = Program::parse(words, &Settings::default(), &mut Vec::new())
+        .unwrap()
+        .unwrap();
     let mut environment = Environment::from_process();
     environment
         .variables
         .insert("XPRA_CONNECT_TIMEOUT".into(), "0".into());
+    environment
+        .variables
+        .insert("XPRA_ZEROCONF_IPV4_LOOPBACK".into(), "1".into());
     let mut out = Vec::new();
     match program.subcommand.run(&environment, &mut out).await {
         Ok(code) => (code.number(), String::from_utf8(out).unwrap()),
@@ -253,4 +262,21 @@ async fn a_session_is_found_by_its_display_and_its_name() {
         run(&["version", ":8", &places]).await.0,
         ExitCode::ServerNotFound.number()
     );
+}
+
+#[test]
+fn the_other_end_of_ssh_is_understood_and_not_shown() {
+    for line in [
+        "x _proxy",
+        "x _proxy :7",
+        "x _proxy 7 --socket-dir=/s --env=SSH_AGENT_UUID=u",
+        "x _proxy socket:///s",
+        "x initenv",
+        "x _proxy_start :7 --start=xterm",
+        "x _proxy_start_desktop",
+        "x _proxy_shadow_start :0 --readonly=yes",
+    ] {
+        assert!(parse(line).is_ok(), "{line}");
+    }
+    assert!(!help(&Cli::command()).contains("_proxy"));
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::exit::{ExitCode, Failure};
 use super::options::boolean;
 use crate::discovery::Environment;
-use crate::web::{ExtraHeaders, Facts, Origins, Scripts, Site, find_root};
+use crate::web::{ExtraHeaders, Origins, Scripts, Site, find_root};
 
 /// What browsers may have of a server.
 #[derive(Clone, Debug, clap::Args)]
@@ -30,11 +30,7 @@ pub struct WebArgs {
 
 impl WebArgs {
     /// The site of these options; `None` when there is to be none.
-    pub fn site(
-        &self,
-        environment: &Environment,
-        facts: Arc<dyn Facts>,
-    ) -> Result<Option<Arc<Site>>, Failure> {
+    pub fn site(&self, environment: &Environment) -> Result<Option<Arc<Site>>, Failure> {
         if !self.http {
             return Ok(None);
         }
@@ -43,7 +39,6 @@ impl WebArgs {
             scripts: self.http_scripts.clone(),
             origins: self.http_origin.clone(),
             headers: ExtraHeaders::read(&header_directories(environment)),
-            facts,
         })))
     }
 
@@ -93,4 +88,87 @@ fn header_directories(environment: &Environment) -> Vec<PathBuf> {
         .iter()
         .map(|directory| directory.join("http-headers"))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::Script;
+    use clap::Parser;
+    use std::path::Path;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        web: WebArgs,
+    }
+
+    fn site(line: &str) -> Result<Option<Arc<Site>>, Failure> {
+        let words = ["x"].into_iter().chain(line.split_whitespace());
+        Line::parse_from(words).web.site(&Environment::default())
+    }
+
+    #[test]
+    fn defaults() {
+        let site = site("").unwrap().unwrap();
+        assert_eq!(site.root, find_root());
+        assert_eq!(
+            (&site.scripts, &site.origins),
+            (&Scripts::default(), &Origins::default())
+        );
+        assert!(Line::parse_from(["x"]).web.websocket_upgrade);
+    }
+
+    #[test]
+    fn everything_can_be_chosen() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = format!(
+            "--html={} --http-scripts=Info --http-origin=any,strict",
+            folder.path().display()
+        );
+        let site_ = site(&line).unwrap().unwrap();
+        assert_eq!(site_.root.as_deref(), Some(folder.path()));
+        assert!(site_.scripts.includes(Script::Info) && !site_.scripts.includes(Script::Status));
+        assert_eq!(site_.origins.to_string(), "any,strict");
+        assert_eq!(site("--html=off").unwrap().unwrap().root, None);
+        assert!(site("--http=no").unwrap().is_none());
+        assert!(
+            !Line::parse_from(["x", "--websocket-upgrade=no"])
+                .web
+                .websocket_upgrade
+        );
+    }
+
+    #[test]
+    fn folders_that_are_not_there() {
+        let failure = site("--html=/no/where").unwrap_err();
+        assert_eq!(failure.code, ExitCode::FileNotFound);
+        assert!(failure.message.contains("/no/where"));
+        let found = site("--html=on");
+        assert_eq!(found.is_ok(), find_root().is_some());
+    }
+
+    #[test]
+    fn headers_are_beside_the_configuration() {
+        let mut environment = Environment::default();
+        let set = |environment: &mut Environment, name: &str, value: &str| {
+            environment.variables.insert(name.to_owned(), value.to_owned());
+        };
+        assert_eq!(
+            header_directories(&environment).len(),
+            2,
+            "root has no configuration of its own"
+        );
+        environment.uid = 1000;
+        set(&mut environment, "HOME", "/h");
+        let of_user = [
+            Path::new("/h/.config/xpra/http-headers"),
+            Path::new("/h/.xpra/http-headers"),
+        ];
+        assert_eq!(header_directories(&environment)[2..], of_user);
+        set(&mut environment, "XPRA_SYSTEM_CONF_DIRS", "/a:/b");
+        set(&mut environment, "XPRA_USER_CONF_DIRS", "/c");
+        let named = ["/a/http-headers", "/b/http-headers", "/c/http-headers"].map(Path::new);
+        assert_eq!(header_directories(&environment), named);
+    }
 }

@@ -1,9 +1,10 @@
 //! Finding sessions on this machine: which directories hold their sockets, which of them answer, and which one a user
-//! means (`endpoints.md` b.1, b.5 to b.7).
+//! means (`endpoints.md` b.1, b.5 to b.7); and on the network ([`mdns`]).
 //!
 //! The environment is read once, into an [`Environment`]; everything else is a function of it and of the file system.
 
 mod environment;
+pub mod mdns;
 mod places;
 mod resolve;
 mod sessions;

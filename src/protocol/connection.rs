@@ -1,15 +1,21 @@
 //! [`Connection`]: bytes in, events out; packets in, bytes out.
 
+mod login;
+
+use super::close::{CloseReason, TimedOut};
+use super::encryption::{Encryption, EncryptionError, KeyExchange};
 use super::keepalive::Keepalive;
-use super::negotiate::{check_version, negotiate, network_capabilities};
+use super::negotiate::network_capabilities;
 use super::reason;
-use crate::codec::{Coding, DecodeError, Decoder, Dialect, Encoder, Flags, Limits, Value, ValueRef};
+use super::stats::Stats;
+use crate::codec::{
+    Coding, DecodeError, Decoder, Dialect, EncodeError, Encoder, Flags, Limits, Value, ValueRef,
+};
 use crate::packet::{Capabilities, ClipboardContents, ClipboardToken, Contents, Draw, Names, Packet, Side};
 use crate::types::Latencies;
 use bytes::{Bytes, BytesMut};
 use compact_str::CompactString;
-use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// What a connection is told when it is made.
@@ -18,6 +24,8 @@ pub struct ConnectionConfig {
     /// How long the peer may take to answer a challenge, a server's as well as a client's to check the answer
     /// (`endpoints.md` c.2: 120 s).
     pub challenge_timeout: Duration,
+    /// Encrypts all packets; a peer that does not is refused. `None` refuses peers that do.
+    pub encryption: Option<Encryption>,
     /// How long the peer may take to say hello (`endpoints.md` c.2: 20 s).
     pub login_timeout: Duration,
     /// Time between pings; `None` sends none of our own (peers' are still answered).
@@ -30,75 +38,10 @@ impl Default for ConnectionConfig {
     fn default() -> Self {
         Self {
             challenge_timeout: Duration::from_secs(120),
+            encryption: None,
             login_timeout: Duration::from_secs(20),
             ping_interval: Some(Duration::from_secs(5)),
             ping_timeout: Duration::from_secs(60),
-        }
-    }
-}
-
-/// Which timer ended a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimedOut {
-    /// No hello in time.
-    Login,
-    /// No echo of our pings.
-    Ping,
-}
-
-/// How a connection ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// The peer said goodbye with this reason and these details.
-    Disconnected {
-        /// One of [`reason`].
-        reason: CompactString,
-        /// More words.
-        details: Vec<CompactString>,
-    },
-    /// The stream failed.
-    Io(String),
-    /// We said goodbye with this reason and these details.
-    Local {
-        /// One of [`reason`].
-        reason: &'static str,
-        /// More words.
-        details: String,
-    },
-    /// The peer closed the stream; nothing at all was received when `silent`.
-    PeerClosed {
-        /// True when not one byte came.
-        silent: bool,
-        /// True in the middle of a record.
-        truncated: bool,
-    },
-    /// The peer broke the protocol.
-    Protocol(String),
-    /// The peer refused before its hello, in plain text.
-    Refused(String),
-    /// The peer was silent for too long.
-    TimedOut(TimedOut),
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Disconnected { reason, details } => {
-                f.write_str(reason)?;
-                details.iter().try_for_each(|d| write!(f, ", {d}"))
-            }
-            Self::Io(error) => write!(f, "connection lost: {error}"),
-            Self::Local { reason, details } if details.is_empty() => f.write_str(reason),
-            Self::Local { reason, details } => write!(f, "{reason}, {details}"),
-            Self::PeerClosed { truncated: true, .. } => {
-                f.write_str("connection lost in the middle of a packet")
-            }
-            Self::PeerClosed { .. } => f.write_str("connection closed by the other end"),
-            Self::Protocol(what) => write!(f, "{}: {what}", reason::PROTOCOL_ERROR),
-            Self::Refused(text) => f.write_str(text),
-            Self::TimedOut(TimedOut::Login) => f.write_str(reason::LOGIN_TIMEOUT),
-            Self::TimedOut(TimedOut::Ping) => f.write_str(reason::CLIENT_PING_TIMEOUT),
         }
     }
 }
@@ -114,39 +57,6 @@ pub enum Event {
     Packet(Packet),
     /// The end; nothing follows.
     Closed(CloseReason),
-}
-
-/// Counters of one connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Bytes received.
-    pub bytes_in: u64,
-    /// Packets received.
-    pub packets_in: u64,
-    /// Bytes handed to the stream.
-    pub bytes_out: u64,
-    /// Packets encoded.
-    pub packets_out: u64,
-    /// Packets received by type.
-    pub received: BTreeMap<CompactString, u64>,
-    /// Packets encoded by type.
-    pub sent: BTreeMap<CompactString, u64>,
-}
-
-impl Stats {
-    /// Types counted one by one; a peer that invents more is counted in the totals only.
-    const MAX_TYPES: usize = 256;
-
-    fn count(types: &mut BTreeMap<CompactString, u64>, name: Option<&[u8]>) {
-        let Some(name) = name.and_then(|name| std::str::from_utf8(name).ok()) else {
-            return;
-        };
-        if let Some(count) = types.get_mut(name) {
-            *count += 1;
-        } else if types.len() < Self::MAX_TYPES && name.len() < 64 {
-            types.insert(name.into(), 1);
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +88,12 @@ enum State {
 /// another hello; the server finds `challenge_response` and `challenge_client_salt` in the capabilities of another
 /// [`Event::Hello`], and so on until it accepts (`wire.md` 5.1, 5.2). While either owner has to answer, nothing the
 /// peer sends reaches it but the end.
+///
+/// # Encryption
+///
+/// With [`ConnectionConfig::encryption`] both ends agree on keys with every hello and challenge, unseen by the owner.
+/// Nothing but a client's first hello and a server's refusal leaves in plain, and nothing but the one is read. What
+/// goes wrong with it ends the connection with [`CloseReason::Encryption`].
 #[derive(Debug)]
 pub struct Connection {
     side: Side,
@@ -185,6 +101,9 @@ pub struct Connection {
     state: State,
     decoder: Decoder,
     encoder: Encoder,
+    exchange: Option<KeyExchange>,
+    /// True until a packet was decrypted with the key in use.
+    is_unproven: bool,
     names: Names,
     keepalive: Keepalive,
     /// When the peer has to have said what we wait for, before the session.
@@ -215,11 +134,6 @@ impl Connection {
     const QUEUE_MARK: usize = 1024;
     /// Longest plain-text refusal shown.
     const REFUSAL_MAX: usize = 4096;
-    /// Challenges of one connection: each module of a server may need some.
-    const MAX_CHALLENGES: u32 = 32;
-    /// What the answer to a challenge and its padding come to, and the least padding (`wire.md` 5.2).
-    const RESPONSE_SIZE: usize = 512;
-    const MIN_PADDING: usize = 32;
 
     /// The server's end of a new connection.
     pub fn server(config: &ConnectionConfig, now: Instant) -> Self {
@@ -236,7 +150,9 @@ impl Connection {
     ) -> Self {
         let mut connection = Self::new(Side::Client, dialect, config, now);
         network_capabilities(&mut hello, dialect);
-        connection.push(Packet::Hello(hello));
+        if connection.announce(&mut hello) {
+            connection.push(Packet::Hello(hello));
+        }
         connection
     }
 
@@ -245,12 +161,15 @@ impl Connection {
             Dialect::G3 => Coding::Rencode,
             Dialect::G6 => Coding::Rencodeplus,
         };
+        let encryption = config.encryption.clone();
         Self {
             side,
             dialect,
             state: State::Hello,
             decoder: Decoder::new(Limits::before_hello()),
             encoder: Encoder::new(coding),
+            exchange: encryption.map(|encryption| KeyExchange::new(encryption, side, dialect)),
+            is_unproven: false,
             names: Names::default(),
             keepalive: Keepalive::new(config.ping_interval, config.ping_timeout, now),
             login_deadline: Some(now + config.login_timeout),
@@ -334,11 +253,12 @@ impl Connection {
             let flags = raw.flags;
             match Packet::parse(raw.items, self.side.other()) {
                 Ok(packet) => {
+                    self.is_unproven &= matches!(packet, Packet::Unknown(_));
                     if let Some(event) = self.handle(packet, flags, now) {
                         return Some(event);
                     }
                 }
-                Err(error) => self.protocol_error(error.to_string()),
+                Err(error) => self.broken(&error),
             }
         }
     }
@@ -349,9 +269,11 @@ impl Connection {
                 self.end(CloseReason::Disconnected { reason, details });
                 None
             }
-            (State::Hello | State::Challenged, Packet::Hello(caps)) => self.handle_hello(caps, flags, now),
+            (State::Hello | State::Challenged, Packet::Hello(caps)) => {
+                self.handle_hello(caps, flags, now).map(Event::Hello)
+            }
             (State::Hello, packet @ Packet::Challenge { .. }) if self.side == Side::Client => {
-                self.challenged(packet, flags)
+                self.challenged(packet, flags).map(Event::Packet)
             }
             // some answers come without a hello (`session.md` e: screenshot)
             (State::Hello, packet @ Packet::Screenshot { .. }) if self.side == Side::Client => {
@@ -397,68 +319,6 @@ impl Connection {
         }
     }
 
-    /// Client: the server wants an answer before its hello.
-    fn challenged(&mut self, challenge: Packet, flags: Flags) -> Option<Event> {
-        self.challenges += 1;
-        if self.challenges > Self::MAX_CHALLENGES {
-            self.protocol_error("too many challenges".into());
-            return None;
-        }
-        if flags.dialect() != self.dialect {
-            self.protocol_error("a challenge in another dialect than our hello".into());
-            return None;
-        }
-        // somebody may have to type the answer; how long that may take is the server's affair
-        self.login_deadline = None;
-        self.state = State::Deciding;
-        Some(Event::Packet(challenge))
-    }
-
-    fn handle_hello(&mut self, caps: Capabilities, flags: Flags, now: Instant) -> Option<Event> {
-        if self.state == State::Challenged && flags.dialect() != self.dialect {
-            self.protocol_error("a second hello in another dialect than the first".into());
-            return None;
-        }
-        self.dialect = flags.dialect();
-        match negotiate(&caps, self.dialect, &mut self.encoder) {
-            Ok(names) => self.names = names,
-            // the answers to one-shot requests need not say which encodings their sender decodes
-            Err(_) if self.side == Side::Client => {}
-            Err(error) => {
-                self.close(reason::PROTOCOL_ERROR, error.to_string());
-                return None;
-            }
-        }
-        self.peer_pings = self.dialect == Dialect::G3
-            || caps.bool("ping").unwrap_or(false)
-            || caps.int("network.pings").is_some();
-        if self.side == Side::Client {
-            self.establish(now);
-        } else {
-            // requests for the version are answered whatever the peer's own is
-            let version_only =
-                caps.is("version_request") || caps.text("request").is_some_and(|r| r == "version");
-            if !version_only && let Err(error) = check_version(&caps, self.dialect) {
-                self.close(reason::VERSION_ERROR, error.to_string());
-                return None;
-            }
-            if self.state == State::Challenged {
-                self.login_deadline = Some(now + self.challenge_timeout);
-            }
-            self.state = State::Deciding;
-        }
-        Some(Event::Hello(caps))
-    }
-
-    fn establish(&mut self, now: Instant) {
-        self.state = State::Established;
-        self.login_deadline = None;
-        self.decoder.set_limits(Limits::after_hello());
-        if self.peer_pings {
-            self.keepalive.start(now);
-        }
-    }
-
     /// The peer asks for another compression level; which compressor stays as negotiated.
     fn compression_level(&mut self, level: u8) {
         if let Some((compressor, _)) = self.encoder.compression() {
@@ -483,21 +343,6 @@ impl Connection {
         self.queue.insert(first, echo);
     }
 
-    fn undecodable(&mut self, error: DecodeError) {
-        match error {
-            DecodeError::NotXpra(text) if self.side == Side::Client => {
-                self.refusal = Some(text.to_vec());
-                self.decoder.read_buf().clear();
-            }
-            error if self.state == State::Hello && self.side == Side::Server => {
-                // before any hello a server can only answer in plain text (`wire.md` 1.9)
-                self.out.push_back(plain_refusal(&error));
-                self.finish(CloseReason::Protocol(error.to_string()));
-            }
-            error => self.protocol_error(error.to_string()),
-        }
-    }
-
     fn read_refusal(&mut self) {
         let more = self.decoder.read_buf().split();
         let Some(text) = &mut self.refusal else { return };
@@ -512,89 +357,9 @@ impl Connection {
 
     fn protocol_error(&mut self, what: String) {
         if self.state != State::Hello {
-            self.push(Packet::Disconnect {
-                reason: reason::PROTOCOL_ERROR.into(),
-                details: vec![what.as_str().into()],
-            });
+            self.say_goodbye(reason::PROTOCOL_ERROR, &what);
         }
         self.finish(CloseReason::Protocol(what));
-    }
-
-    /// Server: the hello is accepted; `hello` is the answer (capabilities of the wire are added).
-    pub fn accept(&mut self, mut hello: Capabilities, now: Instant) {
-        network_capabilities(&mut hello, self.dialect);
-        self.push(Packet::Hello(hello));
-        self.establish(now);
-    }
-
-    /// Server: asks for proof instead of accepting the hello; the answer comes as another [`Event::Hello`].
-    ///
-    /// A salt is good for one challenge. `digest` says how the answer is made of the password, `salt_digest` how
-    /// the salts are combined, `prompt` what a person is asked for.
-    pub fn challenge(
-        &mut self,
-        salt: impl Into<Bytes>,
-        digest: &str,
-        salt_digest: &str,
-        prompt: &str,
-        now: Instant,
-    ) {
-        if self.side != Side::Server || self.state != State::Deciding {
-            return;
-        }
-        self.challenges += 1;
-        if self.challenges > Self::MAX_CHALLENGES {
-            return self.close(reason::AUTHENTICATION_FAILED, "too many challenges");
-        }
-        self.push(Packet::Challenge {
-            salt: salt.into(),
-            capabilities: Value::map(),
-            digest: digest.into(),
-            salt_digest: salt_digest.into(),
-            prompt: prompt.into(),
-        });
-        self.state = State::Challenged;
-        self.login_deadline = Some(now + self.challenge_timeout);
-    }
-
-    /// Server: the hello need not be answered before then, because who checks it has a time limit of its own.
-    pub fn decide_by(&mut self, deadline: Instant) {
-        if self.side == Side::Server && self.state == State::Deciding {
-            self.login_deadline = Some(deadline);
-        }
-    }
-
-    /// Client: answers a challenge with another hello of these capabilities (those of the wire are added).
-    pub fn respond(
-        &mut self,
-        mut hello: Capabilities,
-        response: impl Into<Bytes>,
-        client_salt: impl Into<Bytes>,
-        now: Instant,
-    ) {
-        if self.side != Side::Client || self.state != State::Deciding {
-            return;
-        }
-        let response = response.into();
-        // it hides the length of the answer; nobody reads it, and hellos of clients are not compressed
-        let padding = Self::RESPONSE_SIZE
-            .saturating_sub(response.len())
-            .max(Self::MIN_PADDING);
-        network_capabilities(&mut hello, self.dialect);
-        hello
-            .set("challenge_response", response)
-            .set("challenge_client_salt", client_salt.into())
-            .set("challenge_padding", Bytes::from(vec![0; padding]));
-        self.push(Packet::Hello(hello));
-        self.state = State::Hello;
-        self.login_deadline = Some(now + self.challenge_timeout);
-    }
-
-    /// Server: answers a one-shot request with this packet; the requester closes the connection.
-    pub fn answer(&mut self, packet: Packet) {
-        self.push(packet);
-        self.state = State::Established;
-        self.decoder.set_limits(Limits::after_hello());
     }
 
     /// Queues a packet. Pictures go through [`send_draw`](Self::send_draw).
@@ -640,16 +405,16 @@ impl Connection {
             return;
         }
         let details = details.into();
-        let words = if details.is_empty() {
-            Vec::new()
-        } else {
-            vec![CompactString::from(details.as_str())]
-        };
+        self.say_goodbye(reason, &details);
+        self.finish(CloseReason::Local { reason, details });
+    }
+
+    fn say_goodbye(&mut self, reason: &'static str, details: &str) {
+        let details = Some(details).filter(|details| !details.is_empty());
         self.push(Packet::Disconnect {
             reason: reason.into(),
-            details: words,
+            details: details.into_iter().map(CompactString::from).collect(),
         });
-        self.finish(CloseReason::Local { reason, details });
     }
 
     /// Encodes queued packets and gives what to write. The driver takes what the stream accepted off the front
@@ -671,12 +436,23 @@ impl Connection {
     }
 
     fn encode(&mut self, packet: Packet, more: bool) -> usize {
+        if !self.may_leave(&packet) {
+            // a session cannot go on like that
+            if self.state == State::Established {
+                self.end(CloseReason::Encryption(EncryptionError::Missing.to_string()));
+            }
+            return 0;
+        }
         let items = packet.into_items(&self.names);
         match self.encoder.encode(&items, more, &mut self.out) {
             Ok(n) => {
                 self.stats.packets_out += 1;
                 Stats::count(&mut self.stats.sent, items.first().and_then(Value::as_bytes));
                 n
+            }
+            Err(error @ EncodeError::Cipher(_)) => {
+                self.end(CloseReason::Encryption(error.to_string()));
+                0
             }
             Err(error) => {
                 tracing::error!(%error, packet = ?items.first(), "a packet could not be encoded and is dropped");
@@ -714,10 +490,7 @@ impl Connection {
             }
             State::Established => {
                 if self.keepalive.expired(now) {
-                    self.push(Packet::Disconnect {
-                        reason: reason::CLIENT_PING_TIMEOUT.into(),
-                        details: Vec::new(),
-                    });
+                    self.say_goodbye(reason::CLIENT_PING_TIMEOUT, "");
                     self.finish(CloseReason::TimedOut(TimedOut::Ping));
                 } else if let Some(stamp) = self.keepalive.due(now) {
                     self.send(Packet::Ping {
@@ -728,20 +501,6 @@ impl Connection {
             }
             _ => {}
         }
-    }
-
-    fn login_timed_out(&mut self) {
-        if self.state != State::Hello {
-            self.push(Packet::Disconnect {
-                reason: reason::LOGIN_TIMEOUT.into(),
-                details: Vec::new(),
-            });
-        } else if self.side == Side::Server {
-            // before any hello a server can only answer in plain text (`wire.md` 1.9)
-            self.out
-                .push_back(Bytes::from_static(b"disconnect: login timeout\n"));
-        }
-        self.finish(CloseReason::TimedOut(TimedOut::Login));
     }
 
     /// Ends at once: nothing more is sent.

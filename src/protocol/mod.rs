@@ -5,15 +5,21 @@
 //! a server learns the dialect from the first record, a client opens in the one it is told and learns from the
 //! refusal ([`CloseReason::Refused`]) that it should try the other.
 
+mod close;
 mod connection;
+mod encryption;
 mod keepalive;
 mod negotiate;
+mod stats;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{CloseReason, Connection, ConnectionConfig, Event, Stats, TimedOut};
+pub use close::{CloseReason, TimedOut};
+pub use connection::{Connection, ConnectionConfig, Event};
+pub use encryption::{Encryption, EncryptionError};
 pub use keepalive::Keepalive;
 pub use negotiate::{NegotiationError, VERSION_G3, VERSION_G6, network_capabilities};
+pub use stats::Stats;
 
 /// Disconnect reasons: constant texts that both ends compare exactly (`endpoints.md` j.4).
 pub mod reason {
@@ -25,6 +31,8 @@ pub mod reason {
     pub const PROTOCOL_ERROR: &str = "protocol error";
     /// The versions do not fit.
     pub const VERSION_ERROR: &str = "version error";
+    /// Packets are not encrypted as they have to be.
+    pub const ENCRYPTION_ERROR: &str = "encryption error";
     /// A control command went wrong.
     pub const CONTROL_COMMAND_ERROR: &str = "control command error";
     /// Wrong credentials.

@@ -49,6 +49,9 @@ const MAX_SLICES: usize = 16;
 /// How long a goodbye may take to be written.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// How long a peer may take to close after our goodbye.
+const LINGER: Duration = Duration::from_millis(300);
+
 enum Step<M> {
     /// Decoded packets are waiting.
     Busy,
@@ -192,12 +195,22 @@ where
             }
         }
     }
+    if let Some(CloseReason::Local { .. } | CloseReason::Protocol(_) | CloseReason::TimedOut(_)) = closed {
+        let _impatient = tokio::time::timeout(LINGER, drain(&mut stream)).await;
+    }
     // the last bytes are in the kernel's hands or the peer's problem
     let _closed = tokio::time::timeout(GOODBYE, stream.shutdown()).await;
     closed.unwrap_or(CloseReason::PeerClosed {
         silent: false,
         truncated: false,
     })
+}
+
+/// Reads what nobody wants to know until the peer closes: a goodbye is lost on some when the end comes right after it
+/// (3.1 over a WebSocket), and on all when the kernel resets a connection with something left to read.
+async fn drain<S: AsyncRead + Unpin>(stream: &mut S) {
+    let mut waste = [0; 4096];
+    while let Ok(1..) = stream.read(&mut waste).await {}
 }
 
 fn poll_write<S, M>(

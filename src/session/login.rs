@@ -42,7 +42,7 @@ impl Login {
 
     /// Begins on a new stream; `is_private` tells that nobody on the way can read along.
     pub(super) fn begin(&mut self, dialect: Dialect, is_private: bool, now: Instant) -> Connection {
-        self.is_private = is_private;
+        self.is_private = is_private || self.config.encryption.is_some();
         self.asking = None;
         Connection::client(&self.config, dialect, self.hello(dialect), now)
     }

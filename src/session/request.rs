@@ -10,7 +10,7 @@ use crate::auth::client::ClientAuthError;
 use crate::auth::{Answer as Proof, Handlers};
 use crate::codec::{Dialect, Value};
 use crate::packet::{Capabilities, Packet};
-use crate::protocol::{CloseReason, Connection, ConnectionConfig, Event, TimedOut, reason};
+use crate::protocol::{CloseReason, Connection, ConnectionConfig, Encryption, Event, TimedOut, reason};
 use crate::types::Size;
 use bytes::Bytes;
 use compact_str::CompactString;
@@ -120,6 +120,8 @@ pub struct Asker {
     pub username: String,
     /// The passwords.
     pub handlers: Handlers,
+    /// How packets are encrypted.
+    pub encryption: Option<Encryption>,
 }
 
 /// Asks a server and waits for the answer.
@@ -135,6 +137,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let config = ConnectionConfig {
+        encryption: asker.encryption,
         login_timeout: TIMEOUT,
         ping_interval: None,
         ..ConnectionConfig::default()

@@ -1,4 +1,6 @@
-//! One suite that every transport passes: what the layers above rely on.
+//! One suite that every transport passes, alone or layered on another: what the layers above rely on.
+//!
+//! What was written is on its way once it was flushed, not before: layers hold bytes back while those below are full.
 
 use std::io::IoSlice;
 use std::time::Duration;
@@ -6,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::tls::tests::acquainted;
 use super::*;
 use crate::address::DEFAULT_MIN_PORT;
 
@@ -16,47 +19,63 @@ struct Facts {
     has_credentials: bool,
     /// Whether the kernel tells how much waits to be sent.
     counts_queue: bool,
+    has_tls: bool,
 }
 
 /// Both ends of a new link.
 async fn pair(listener: &Listener, address: &Address) -> (Link, Link) {
     let options = ConnectOptions::default();
-    let server = async { layered(listener.accept().await.unwrap()).await };
+    let server = async { upgraded(listener.accept().await.unwrap()).await };
     let (client, server) = tokio::join!(connect(address, &options), server);
     (client.unwrap(), server)
 }
 
 /// The accepted link with what the layers above put on it.
-async fn layered(link: Link) -> Link {
+async fn upgraded(link: Link) -> Link {
     match link.info.kind {
         TransportKind::Ws => websocket::accept(link).await,
         _ => link,
     }
 }
 
-async fn suite(listener: &Listener, address: &Address, facts: Facts) {
+/// Runs all checks, each on the ends of a link of its own that `pair` makes.
+async fn suite(pair: impl AsyncFn() -> (Link, Link), target: &str, facts: Facts) {
+    checks(&pair, facts.counts_queue).await;
+    peer_facts(pair().await, &facts, target);
+}
+
+/// What links over other links pass too: they have no queue in the kernel that could be looked at.
+pub(super) async fn layered(pair: impl AsyncFn() -> (Link, Link)) {
+    checks(&pair, false).await;
+}
+
+async fn checks(pair: &impl AsyncFn() -> (Link, Link), counts_queue: bool) {
     let limit = Duration::from_secs(60);
     let checks = async {
-        echo(pair(listener, address).await).await;
-        half_close(pair(listener, address).await).await;
-        large(pair(listener, address).await).await;
-        backpressure(pair(listener, address).await, &facts).await;
-        vectored(pair(listener, address).await).await;
-        drop_mid_record(pair(listener, address).await).await;
-        reader_learns_late(pair(listener, address).await).await;
-        peer_facts(pair(listener, address).await, &facts, address);
+        echo(pair().await).await;
+        half_close(pair().await).await;
+        large(pair().await).await;
+        backpressure(pair().await, counts_queue).await;
+        vectored(pair().await).await;
+        drop_mid_record(pair().await, counts_queue).await;
+        reader_learns_late(pair().await).await;
     };
     timeout(limit, checks).await.expect("a check hangs");
+}
+
+async fn send(link: &mut Link, bytes: &[u8]) -> io::Result<()> {
+    link.stream.write_all(bytes).await?;
+    link.stream.flush().await
 }
 
 async fn echo((mut client, mut server): (Link, Link)) {
     for size in [1, 8, 1000, 65536] {
         let sent: Vec<u8> = (0..=250).cycle().take(size).collect();
         let mut received = vec![0; size];
-        client.stream.write_all(&sent).await.unwrap();
+        send(&mut client, &sent).await.unwrap();
         server.stream.read_exact(&mut received).await.unwrap();
         assert!(received == sent);
-        server.stream.write_all(&received).await.unwrap();
+        send(&mut server, &received).await.unwrap();
         received.fill(0);
         client.stream.read_exact(&mut received).await.unwrap();
         assert!(received == sent);
@@ -65,12 +84,12 @@ async fn echo((mut client, mut server): (Link, Link)) {
 
 /// One end may be done sending while the other still answers.
 async fn half_close((mut client, mut server): (Link, Link)) {
-    client.stream.write_all(b"question").await.unwrap();
+    send(&mut client, b"question").await.unwrap();
     client.stream.shutdown().await.unwrap();
     let mut question = String::new();
     server.stream.read_to_string(&mut question).await.unwrap();
     assert_eq!(question, "question");
-    server.stream.write_all(b"answer").await.unwrap();
+    send(&mut server, b"answer").await.unwrap();
     drop(server);
     let mut answer = String::new();
     client.stream.read_to_string(&mut answer).await.unwrap();
@@ -87,6 +106,7 @@ async fn large((mut client, mut server): (Link, Link)) {
         for _ in 0..SIZE / block.len() {
             client.stream.write_all(&block).await.unwrap();
         }
+        client.stream.flush().await.unwrap();
         client
     });
     let mut buffer = bytes::BytesMut::with_capacity(256 << 10);
@@ -106,17 +126,18 @@ async fn large((mut client, mut server): (Link, Link)) {
 }
 
 /// A peer that does not read stops the writer, and the probe says how much waits.
-async fn backpressure((mut client, mut server): (Link, Link), facts: &Facts) {
+async fn backpressure((mut client, mut server): (Link, Link), counts_queue: bool) {
     let block = vec![7; 64 << 10];
     let mut written = 0usize;
     while let Ok(result) = timeout(Duration::from_millis(200), client.stream.write(&block)).await {
         written += result.unwrap();
         assert!(written < 256 << 20, "the kernel takes everything");
     }
-    let waiting = client.info.probe.unsent();
-    assert!(waiting.is_some() || !facts.counts_queue);
-    assert!(waiting.is_none_or(|waiting| waiting > 0));
-    assert!(client.info.probe.unacked() >= waiting);
+    if counts_queue {
+        let waiting = client.info.probe.unsent().expect("a socket");
+        assert!(waiting > 0);
+        assert!(client.info.probe.unacked().expect("a socket") >= waiting);
+    }
     let mut sink = vec![0; 1 << 20];
     let mut received = 0;
     let drained = async {
@@ -129,8 +150,11 @@ async fn backpressure((mut client, mut server): (Link, Link), facts: &Facts) {
     flushed.unwrap();
     assert_eq!(received, written);
     // The way is free again.
-    client.stream.write_all(b"more").await.unwrap();
+    send(&mut client, b"more").await.unwrap();
     server.stream.read_exact(&mut sink[..4]).await.unwrap();
+    if !counts_queue {
+        return;
+    }
     let mut unsent = client.info.probe.unsent();
     for _ in 0..100 {
         if unsent.is_none_or(|unsent| unsent == 0) {
@@ -163,22 +187,20 @@ async fn vectored((mut client, mut server): (Link, Link)) {
 }
 
 /// A peer that vanishes half way through leaves what it sent, then the end, and never a hang.
-async fn drop_mid_record((mut client, mut server): (Link, Link)) {
-    client
-        .stream
-        .write_all(b"P\0\0\0\0\0\x10\0only this")
-        .await
-        .unwrap();
+async fn drop_mid_record((mut client, mut server): (Link, Link), counts_queue: bool) {
+    send(&mut client, b"P\0\0\0\0\0\x10\0only this").await.unwrap();
     let probe = client.info.probe.clone();
     drop(client);
-    assert_eq!(probe.unsent(), None, "the probe keeps the link open");
+    if counts_queue {
+        assert_eq!(probe.unsent(), None, "the probe keeps the link open");
+    }
     let mut received = Vec::new();
     server.stream.read_to_end(&mut received).await.unwrap();
     assert_eq!(received.len(), 17);
     // Writing to it fails, sooner or later, and does not kill the process.
     let mut result = Ok(());
     for _ in 0..100 {
-        result = server.stream.write_all(&[0; 4096]).await;
+        result = send(&mut server, &[0; 4096]).await;
         if result.is_err() {
             break;
         }
@@ -193,8 +215,7 @@ async fn reader_learns_late((mut client, mut server): (Link, Link)) {
     for round in 0..200u8 {
         let sent = [round; 3];
         // The read is polled first, so that it waits.
-        let (seen, written) =
-            tokio::join!(biased; server.stream.read(&mut buffer), client.stream.write_all(&sent));
+        let (seen, written) = tokio::join!(biased; server.stream.read(&mut buffer), send(&mut client, &sent));
         written.unwrap();
         let mut seen = seen.unwrap();
         while seen < 3 {
@@ -204,7 +225,7 @@ async fn reader_learns_late((mut client, mut server): (Link, Link)) {
     }
 }
 
-fn peer_facts((client, server): (Link, Link), facts: &Facts, address: &Address) {
+fn peer_facts((client, server): (Link, Link), facts: &Facts, target: &str) {
     for link in [&client, &server] {
         assert_eq!(link.info.kind, facts.kind);
         assert_eq!(link.info.is_local, facts.is_local);
@@ -214,10 +235,12 @@ fn peer_facts((client, server): (Link, Link), facts: &Facts, address: &Address) 
             assert_eq!(credentials.uid, rustix::process::getuid().as_raw());
         }
         assert!(!link.info.local.is_empty() && !link.info.peer.is_empty());
-        let has_tcp = matches!(facts.kind, TransportKind::Tcp | TransportKind::Ws);
+        assert_eq!(link.info.tls.is_some(), facts.has_tls);
+        assert_eq!(link.info.is_private, facts.has_tls || facts.is_local);
+        let has_tcp = facts.kind != TransportKind::Socket;
         assert_eq!(link.info.probe.kernel_info().is_some(), has_tcp);
     }
-    assert_eq!(client.info.target, address.to_string());
+    assert_eq!(client.info.target, target);
     assert_eq!(client.info.peer, server.info.local);
     let tcp = client.info.probe.kernel_info();
     assert!(
@@ -240,14 +263,55 @@ async fn tcp_suite(kind: TransportKind, value: &str) {
     let Some(listener) = tcp_listener(kind, value).await else {
         return;
     };
-    let address = listener.to_string() + "/";
+    let target = listener.to_string() + "/";
     let facts = Facts {
         kind,
         is_local: true,
         has_credentials: false,
         counts_queue: true,
+        has_tls: false,
     };
-    suite(&listener, &address.parse().unwrap(), facts).await;
+    let address = target.parse().unwrap();
+    suite(async || pair(&listener, &address).await, &target, facts).await;
+}
+
+/// The client's end as [`connect`] makes it, the server's as whoever accepts makes it: TLS on top of TCP.
+async fn tls_suite(protocol: &str) {
+    let (server, tls) = acquainted(protocol);
+    let listener = tcp_listener(TransportKind::Tcp, "127.0.0.1:0").await.unwrap();
+    let target = format!("ssl://{}/", listener.local());
+    let address: Address = target.parse().unwrap();
+    let options = ConnectOptions {
+        tls,
+        ..ConnectOptions::default()
+    };
+    let pair = async || {
+        let accept = async {
+            let mut link = listener.accept().await.unwrap();
+            link.info.kind = TransportKind::Ssl;
+            server.accept(link).await.unwrap()
+        };
+        let (client, server) = tokio::join!(connect(&address, &options), accept);
+        (client.unwrap(), server)
+    };
+    let facts = Facts {
+        kind: TransportKind::Ssl,
+        is_local: true,
+        has_credentials: false,
+        has_tls: true,
+        counts_queue: true,
+    };
+    suite(pair, &target, facts).await;
+}
+
+#[tokio::test]
+async fn tls_1_3_over_tcp() {
+    tls_suite("TLSv1_3").await;
+}
+
+#[tokio::test]
+async fn tls_1_2_over_tcp() {
+    tls_suite("TLSv1_2").await;
 }
 
 #[tokio::test]
@@ -276,8 +340,15 @@ async fn unix_file() {
         is_local: true,
         has_credentials: true,
         counts_queue: true,
+        has_tls: false,
     };
-    suite(&listeners[0], &Address::new(Target::Socket(path)), facts).await;
+    let address = Address::new(Target::Socket(path));
+    suite(
+        async || pair(&listeners[0], &address).await,
+        &address.to_string(),
+        facts,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -290,8 +361,11 @@ async fn unix_abstract() {
         is_local: true,
         has_credentials: true,
         counts_queue: true,
+        has_tls: false,
     };
-    suite(&listeners[0], &format!("@{name}").parse().unwrap(), facts).await;
+    let target = format!("@{name}");
+    let address = target.parse().unwrap();
+    suite(async || pair(&listeners[0], &address).await, &target, facts).await;
 }
 
 /// In a guest: this machine's kernel may have no vsock, and its `/dev/vsock` leads to somebody else.
@@ -327,11 +401,12 @@ async fn vsock_suite() {
         kind: TransportKind::Vsock,
         is_local: false,
         has_credentials: false,
+        has_tls: false,
         // Linux 6.11 was the first to tell.
         counts_queue: false,
     };
     let address: Address = "vsock:local:14500".parse().unwrap();
-    suite(&listener, &address, facts).await;
+    suite(async || pair(&listener, &address).await, "vsock://1:14500", facts).await;
     vsock_facts(&listener, &address).await;
     vsock_failures().await;
 }

@@ -151,6 +151,7 @@ mod tests {
                 credentials: None,
                 is_local: true,
                 tls: None,
+                username: None,
                 is_private: true,
                 probe: Probe::default(),
                 descriptors: crate::transport::Descriptors::default(),

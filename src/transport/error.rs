@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::tls::TlsError;
 use super::websocket::UpgradeError;
 use crate::address::TransportKind;
 
@@ -55,6 +56,9 @@ pub enum ConnectError {
         /// What is known about its key, and what to do.
         reason: String,
     },
+    /// The other end was reached, but not in private.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A display or session name that discovery has not turned into a socket.
     #[error("'{target}' has not been looked up")]
     Unresolved {

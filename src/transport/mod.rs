@@ -4,6 +4,7 @@
 //! file holds the only `match`es over kinds of transport: a new kind is one file and one arm in each.
 
 mod accounts;
+mod activation;
 #[cfg(test)]
 mod conformance;
 mod descriptors;
@@ -37,12 +38,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 
 pub use self::accounts::{group_id, in_group};
+pub use self::activation::{adopt, is_listening};
 pub use self::descriptors::Descriptors;
 pub use self::detect::Spoken;
 pub use self::error::{AcceptError, ConnectError, ListenError};
 pub use self::kernel::{KernelInfo, PeerCredentials};
 pub use self::listener::Listener;
-pub use self::probe::Probe;
+pub use self::probe::{Kernel, Probe};
 pub use self::prompt::{Nobody, Prompt};
 pub use self::stale::{SessionState, probe_abstract, probe_socket};
 pub use self::tcp::connect_any;
@@ -96,6 +98,8 @@ pub struct LinkInfo {
     pub peer: String,
     /// Who the peer is, when the kernel vouches for it (unix sockets).
     pub credentials: Option<PeerCredentials>,
+    /// Whom the peer logged in as on the way here (SSH).
+    pub username: Option<String>,
     /// True when the peer is surely on this machine.
     pub is_local: bool,
     /// The TLS it goes through, if any.
@@ -155,6 +159,8 @@ pub struct ConnectOptions {
     pub prompt: Arc<dyn Prompt>,
     /// How to get to other machines by SSH.
     pub ssh: ssh::SshOptions,
+    /// How to do TLS.
+    pub tls: tls::ClientTlsOptions,
 }
 
 impl Default for ConnectOptions {
@@ -166,6 +172,7 @@ impl Default for ConnectOptions {
             tuning: Tuning::default(),
             prompt: Arc::new(Nobody),
             ssh: ssh::SshOptions::default(),
+            tls: tls::ClientTlsOptions::default(),
         }
     }
 }
@@ -219,50 +226,65 @@ pub struct LocalNames {
 /// Displays and session names must have been resolved by `discovery`.
 pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Link, ConnectError> {
     let target = address.to_string();
-    let tuning = options.tuning.with(&address.options);
     let stream = match &address.target {
         Target::Abstract(name) => retry(&target, options, || unix::connect_abstract(name)).await,
-        Target::Remote(remote) if matches!(remote.kind, TransportKind::Tcp | TransportKind::Ws) => {
-            let addresses = tcp::resolve(&remote.host, remote.port).await?;
-            retry(&target, options, || tcp::connect(&addresses, &tuning)).await
-        }
         Target::Remote(remote) if remote.kind == TransportKind::Ssh => {
             return ssh::connect(address, remote, options).await;
         }
+        Target::Remote(remote) => return connect_remote(remote, address, options).await,
         Target::Socket(path) => retry(&target, options, || unix::connect(path)).await,
         Target::Vsock { cid, port } => {
             retry(&target, &vsock::bounded(options), || vsock::connect(*cid, *port)).await
         }
-        Target::Remote(_) | Target::NamedPipe(_) => {
-            return Err(ConnectError::Unsupported { target });
-        }
+        Target::NamedPipe(_) => return Err(ConnectError::Unsupported { target }),
         Target::Auto | Target::Display(_) | Target::Session(_) => {
             return Err(ConnectError::Unresolved { target });
         }
     }?;
     let kind = address.kind().unwrap_or(TransportKind::Socket);
     let info = stream.info(kind, target);
-    match &address.target {
-        Target::Remote(remote) if remote.kind == TransportKind::Ws => {
-            let stream = upgrade(stream, remote, options).await?;
-            Ok(Link::new(stream, info))
-        }
-        _ => Ok(Link::new(stream, info)),
+    Ok(Link::new(stream, info))
+}
+
+/// Connects to a host: TCP, and what goes on top of it.
+async fn connect_remote(
+    remote: &Remote,
+    address: &Address,
+    options: &ConnectOptions,
+) -> Result<Link, ConnectError> {
+    let target = address.to_string();
+    let tls = match remote.kind {
+        TransportKind::Tcp | TransportKind::Ws => None,
+        TransportKind::Ssl | TransportKind::Wss => Some(options.tls.with(&address.options)?),
+        _ => return Err(ConnectError::Unsupported { target }),
+    };
+    let tuning = options.tuning.with(&address.options);
+    let addresses = tcp::resolve(&remote.host, remote.port).await?;
+    let open = async || {
+        let socket = retry(&target, options, || tcp::connect(&addresses, &tuning)).await?;
+        let info = socket.info(remote.kind, target.clone());
+        Ok(Link::new(socket, info))
+    };
+    let link = match tls {
+        Some(tls) => tls::secure(open, (&remote.host, remote.port), options, tls).await?,
+        None => open().await?,
+    };
+    match remote.kind {
+        TransportKind::Ws | TransportKind::Wss => upgrade(link, remote, options).await,
+        _ => Ok(link),
     }
 }
 
-/// Asks for a WebSocket over the stream to `remote`, for as long as one try may take.
-async fn upgrade<S: Stream>(
-    stream: S,
-    remote: &Remote,
-    options: &ConnectOptions,
-) -> Result<websocket::WebSocket<S>, ConnectError> {
-    let upgraded = timeout(options.attempt_timeout, websocket::upgrade(stream, remote)).await;
-    let upgraded = upgraded.unwrap_or(Err(websocket::UpgradeError::TimedOut));
-    upgraded.map_err(|reason| ConnectError::WebSocket {
-        target: Address::new(Target::Remote(remote.clone())).to_string(),
-        reason,
-    })
+/// Asks for a WebSocket over the link to `remote`, for as long as one try may take.
+async fn upgrade(link: Link, remote: &Remote, options: &ConnectOptions) -> Result<Link, ConnectError> {
+    let upgraded = timeout(options.attempt_timeout, websocket::upgrade(link.stream, remote)).await;
+    match upgraded.unwrap_or(Err(websocket::UpgradeError::TimedOut)) {
+        Ok(stream) => Ok(Link::new(stream, link.info)),
+        Err(reason) => Err(ConnectError::WebSocket {
+            target: link.info.target,
+            reason,
+        }),
+    }
 }
 
 /// Listens on `bind`: several listeners when it stands for several sockets, none when it says so.

@@ -117,6 +117,7 @@ impl Socket {
             } else {
                 None
             },
+            username: None,
             is_local,
             tls: None,
             // What passes between a machine and its host passes through no network, and the host sees all of the

@@ -10,11 +10,12 @@ mod origin;
 mod respond;
 mod scripts;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod upgrade;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -29,7 +30,7 @@ use crate::address::Secret;
 use crate::transport::LinkInfo;
 
 /// What a server shows to browsers, on all its ports.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Site {
     /// The folder of the HTML5 client; without one there are no files.
     pub root: Option<PathBuf>,
@@ -39,13 +40,13 @@ pub struct Site {
     pub origins: Origins,
     /// What to say with every answer, beside the usual.
     pub headers: ExtraHeaders,
-    /// The facts.
-    pub facts: Arc<dyn Facts>,
 }
 
 /// What holds on one port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Port {
+    /// Facts are not for this port: what is said there is to be encrypted in a way that HTTP cannot.
+    pub hides_facts: bool,
     /// Facts are for those who have a password: the port has authentication.
     pub needs_password: bool,
     /// Browsers that say they would rather have https are sent there: the port does TLS too, and insists.

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use zeroize::Zeroizing;
 
 use super::respond::{Answer, content, text};
-use super::{Port, Site};
+use super::{Facts, Port};
 use crate::address::Secret;
 use crate::transport::LinkInfo;
 
@@ -91,7 +91,7 @@ impl Scripts {
 pub(super) async fn show(
     script: Script,
     headers: &HeaderMap,
-    site: &Site,
+    facts: &dyn Facts,
     port: Port,
     peer: &LinkInfo,
 ) -> Answer {
@@ -99,7 +99,7 @@ pub(super) async fn show(
         match credentials(headers) {
             None => return demand(),
             Some((username, password)) => {
-                if !site.facts.may_see(&username, &password, peer).await {
+                if !facts.may_see(&username, &password, peer).await {
                     tracing::info!("wrong name or password for /{} from {}", script.name(), peer.peer);
                     sleep(PENALTY).await;
                     return demand();
@@ -107,13 +107,13 @@ pub(super) async fn show(
             }
         }
     }
-    let facts = match script {
-        Script::Displays => site.facts.displays().await,
-        Script::Info => site.facts.info().await,
-        Script::Sessions => site.facts.sessions().await,
+    let shown = match script {
+        Script::Displays => facts.displays().await,
+        Script::Info => facts.info().await,
+        Script::Sessions => facts.sessions().await,
         Script::Status => return text(StatusCode::OK, "ready"),
     };
-    content(StatusCode::OK, "application/json", facts.to_string())
+    content(StatusCode::OK, "application/json", shown.to_string())
 }
 
 fn demand() -> Answer {

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::respond::{Answer, redirect, text};
 use super::scripts::{Script, show};
 use super::upgrade::{Asked, Upgrade, consider, is_asked_for};
-use super::{Port, Site, files};
+use super::{Facts, Port, Site, files};
 use crate::transport::{Link, LinkInfo};
 
 /// How long a request may take to come, and how long a peer may be silent between two.
@@ -39,10 +39,11 @@ pub enum Outcome {
 }
 
 /// Answers requests on `link` until the peer leaves or may have a WebSocket.
-pub async fn serve(link: Link, site: &Arc<Site>, port: Port) -> Outcome {
+pub async fn serve(link: Link, site: &Arc<Site>, port: Port, facts: Arc<dyn Facts>) -> Outcome {
     let visit = Arc::new(Visit {
         site: Arc::clone(site),
         port,
+        facts,
         info: link.info.clone(),
         granted: Mutex::new(None),
     });
@@ -86,6 +87,7 @@ pub async fn serve(link: Link, site: &Arc<Site>, port: Port) -> Outcome {
 struct Visit {
     site: Arc<Site>,
     port: Port,
+    facts: Arc<dyn Facts>,
     info: LinkInfo,
     /// The WebSocket it was promised.
     granted: Mutex<Option<Asked>>,
@@ -137,8 +139,10 @@ impl Visit {
             return answer;
         }
         let script = uri.path().strip_prefix('/').and_then(Script::named);
-        if let Some(script) = script.filter(|script| self.site.scripts.includes(*script)) {
-            return show(script, headers, &self.site, self.port, &self.info).await;
+        if let Some(script) =
+            script.filter(|script| !self.port.hides_facts && self.site.scripts.includes(*script))
+        {
+            return show(script, headers, &*self.facts, self.port, &self.info).await;
         }
         let Some(root) = &self.site.root else {
             return text(StatusCode::NOT_FOUND, "there are no files here");

@@ -60,3 +60,52 @@ impl Certificate {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tests::*;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn certificates() {
+        let facts = TlsFacts {
+            peer: Some("SHA256:abc".to_owned()),
+            peer_subject: Some("CN=fred".to_owned()),
+            is_verified: true,
+            ..TlsFacts::default()
+        };
+        let unverified = TlsFacts {
+            is_verified: false,
+            ..facts.clone()
+        };
+        let anonymous = TlsFacts {
+            peer: None,
+            peer_subject: None,
+            ..facts.clone()
+        };
+        for (options, expected) in [
+            ("", true),
+            (":fingerprint=SHA256:xyz,fingerprint=SHA256:abc", true),
+            (":fingerprint=SHA256:xyz", false),
+            (":subject=CN=fred", true),
+            (":subject=CN=eve", false),
+            (":subject=CN=fred,fingerprint=SHA256:xyz", false),
+        ] {
+            let chain = chain(&[&format!("cert{options}")]);
+            let with = |facts: Option<&TlsFacts>| {
+                let mut peer = private("x");
+                peer.info.tls = facts.cloned().map(Arc::new);
+                peer
+            };
+            assert_eq!(
+                passes(&chain, with(Some(&facts)), &[]).await,
+                expected,
+                "{options}"
+            );
+            for bad in [None, Some(&unverified), Some(&anonymous)] {
+                assert!(!passes(&chain, with(bad), &[]).await, "{options}");
+            }
+        }
+    }
+}

@@ -56,3 +56,32 @@ impl Module for Fact {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tests::*;
+
+    #[tokio::test]
+    async fn properties() {
+        let mut peer = remote("x");
+        peer.headers
+            .insert("x-forwarded-proto".to_owned(), "https".to_owned());
+        peer.capabilities.insert("display".to_owned(), String::new());
+        peer.capabilities.insert("build".to_owned(), "5".to_owned());
+        for (module, expected) in [
+            ("http-header", true),
+            ("http_header:value=http", false),
+            ("http-header:property=Via", false),
+            ("capability", true),
+            ("capability:property=build,value=5", true),
+            ("capability:property=build", false),
+            ("capability:property=other", false),
+        ] {
+            assert_eq!(
+                passes(&chain(&[module]), peer.clone(), &[]).await,
+                expected,
+                "{module}"
+            );
+        }
+    }
+}

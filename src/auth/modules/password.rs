@@ -103,3 +103,58 @@ pub(crate) fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     }
     Ok(content)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tests::*;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_counts_byte_for_byte_as_it_is_now() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let chain = chain(&[&format!("file:filename={}", file.path().display())]);
+        for (content, password, expected) in [
+            (&b"p w"[..], "p w", true),
+            (b"p w\n", "p w", false),
+            (b"p w\n", "p w\n", true),
+            ("päss".as_bytes(), "päss", true),
+            (b"", "x", false),
+            (&[b'x'; MAX_ANSWER + 1], "x", false),
+        ] {
+            std::fs::write(&file, content).unwrap();
+            assert_eq!(
+                passes(&chain, remote("fred"), &[password]).await,
+                expected,
+                "{content:?}"
+            );
+        }
+        std::fs::write(&file, "p w\n").unwrap();
+        let (refused, _) = log_in(&chain, remote("fred"), &offered(), &["p w"]).await;
+        assert!(refused.unwrap_err().reason.contains("newline"));
+        std::fs::remove_file(&file).unwrap();
+        assert!(!passes(&chain, remote("fred"), &["p w"]).await);
+    }
+
+    #[tokio::test]
+    async fn the_environment_and_the_password_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "in a file").unwrap();
+        let context = Context {
+            variables: [("XPRA_PASSWORD", "first secret"), ("OTHER", "second secret")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            password_files: vec![file.path().to_owned()],
+            ..context()
+        };
+        for (module, password) in [
+            ("env", "first secret"),
+            ("env:name=OTHER", "second secret"),
+            ("file", "in a file"),
+        ] {
+            let chain = chain_in(&context, &[module]);
+            assert!(passes(&chain, remote("fred"), &[password]).await, "{module}");
+            assert!(!passes(&chain, remote("fred"), &["three"]).await);
+            assert!(!format!("{chain:?} {context:?}").contains(password));
+        }
+    }
+}

@@ -95,3 +95,63 @@ fn members(group: u32) -> Vec<u32> {
         .filter_map(user_id)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Peer;
+    use super::super::super::tests::*;
+    use super::*;
+
+    fn peer(uid: u32, gid: u32) -> Peer {
+        let mut peer = private("whoever");
+        peer.info.credentials = Some(PeerCredentials { pid: 1, uid, gid });
+        peer
+    }
+
+    #[tokio::test]
+    async fn lists_and_the_owner() {
+        for (options, uid, gid, expected) in [
+            ("", 1000, 5, true),
+            ("", 1001, 5, false),
+            ("", 0, 0, false),
+            (":allow-owner=no", 1000, 5, false),
+            (":uid=1001:1002", 1002, 5, true),
+            (":uid=1001:1002", 1000, 5, true),
+            (":uid=1001:1002,allow-owner=no", 1000, 5, false),
+            (":uid=$UID,allow-owner=no", 1000, 5, true),
+            (":uid=root,gid=7", 0, 5, true),
+            (":uid=root,gid=7", 3, 7, true),
+            (":gid=7:root", 3, 0, true),
+            (":gid=7:root", 3, 3, false),
+            (":uid=1001,gid=7", 3, 3, false),
+        ] {
+            let chain = chain(&[&format!("peercred{options}")]);
+            assert_eq!(
+                passes(&chain, peer(uid, gid), &[]).await,
+                expected,
+                "{options} {uid} {gid}"
+            );
+        }
+        assert!(!passes(&chain(&["peercred"]), remote("fred"), &[]).await);
+    }
+
+    #[tokio::test]
+    async fn a_real_socket_tells_who_is_there() {
+        use crate::address::{Address, Bind, DEFAULT_MIN_PORT, Target, TransportKind};
+        use crate::transport::{ConnectOptions, ListenOptions, connect, listen};
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let bind = Bind::parse(TransportKind::Socket, path.to_str().unwrap(), DEFAULT_MIN_PORT).unwrap();
+        let listener = listen(&bind, &ListenOptions::default()).await.unwrap().remove(0);
+        let address = Address::new(Target::Socket(path));
+        let _client = connect(&address, &ConnectOptions::default()).await.unwrap();
+        let info = listener.accept().await.unwrap().info;
+        let own = rustix::process::geteuid().as_raw();
+        for (uid, expected) in [(own, true), (own.wrapping_add(1), false)] {
+            let context = Context { uid, ..context() };
+            let chain = chain_in(&context, &["peercred"]);
+            assert_eq!(passes(&chain, Peer::new(info.clone()), &[]).await, expected);
+        }
+    }
+}

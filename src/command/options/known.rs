@@ -228,6 +228,7 @@ pub(super) const KNOWN: &[Known] = &[
             "encryption-keyfile",
             "exec-wrapper",
             "gid",
+            "http-origin",
             "idle-timeout",
             "password",
             "password-file",

@@ -36,7 +36,13 @@ pub(super) struct IgnoredArgs {
 /// Connects standard input and output to the session until it ends.
 pub(super) async fn run(args: &ProxyArgs, environment: &Environment) -> Result<ExitCode, Failure> {
     let options = connect_options(environment);
-    let address = find(&args.session, &args.sockets.places(environment), &options).await?;
+    let address = find(
+        &args.session,
+        &args.sockets.places(environment),
+        &options,
+        environment,
+    )
+    .await?;
     if address.kind() == Some(TransportKind::Ssh) {
         let message = format!("'{address}' is on yet another machine: use it as a jump host instead");
         return Err(Failure::new(ExitCode::Unsupported, message));

@@ -64,13 +64,17 @@ impl Shown {
 /// Fills in a title's template. What the peer says goes in last and is not expanded itself.
 fn expand_title(template: &str, title: &str, machine: &str, id: WindowId) -> String {
     let template = match machine {
-        "" => template.replace(" on @client-machine@", ""),
+        "" => template
+            .replace(" on @client-machine@", "")
+            .replace(" on @hostname@", ""),
         _ => template.to_owned(),
     };
     let id = id.to_string();
     let fields = [
         ("title@", title),
         ("client-machine@", machine),
+        // xpra's configuration files call it so
+        ("hostname@", machine),
         ("windowid@", &id),
     ];
     let mut expanded = String::with_capacity(template.len() + title.len());
@@ -98,6 +102,7 @@ mod tests {
         let usual = "@title@ on @client-machine@";
         assert_eq!(title(usual, "xterm", "host"), "xterm on host");
         assert_eq!(title(usual, "xterm", ""), "xterm");
+        assert_eq!(title("@title@ on @hostname@", "xterm", "host"), "xterm on host");
         assert_eq!(title(usual, "@windowid@", "@title@"), "@windowid@ on @title@");
         assert_eq!(title("@windowid@: me@home @title@", "x", ""), "3: me@home x");
     }

@@ -2,6 +2,7 @@
 
 use super::clipboard::Clipboard;
 use super::counts::Counts;
+use super::door::Visitor;
 use super::hello::{self, SCREEN_WINDOW};
 use super::info::ClientFacts;
 use super::line::Line;
@@ -25,6 +26,7 @@ use crate::session::screen::{ClientId, ScreenCommand, ScreenMessage};
 use crate::transport::{Link, LinkInfo};
 use compact_str::CompactString;
 use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -91,6 +93,12 @@ pub(super) struct ServerSession {
     pub(super) facts: Arc<Facts>,
     door: Arc<Door>,
     link: LinkInfo,
+    /// The headers of the request it came by.
+    headers: BTreeMap<String, String>,
+    /// Why it is not let in, whatever it says.
+    refusal: Option<&'static str>,
+    /// Who it is was proven before it said hello.
+    is_known: bool,
     pub(super) hub: mpsc::UnboundedSender<HubRequest>,
     hub_inbox: mpsc::UnboundedReceiver<HubMessage>,
     hub_sender: mpsc::UnboundedSender<HubMessage>,
@@ -121,7 +129,7 @@ impl ServerSession {
         id: ClientId,
         facts: Arc<Facts>,
         door: Arc<Door>,
-        link: LinkInfo,
+        visitor: &Visitor,
         hub: mpsc::UnboundedSender<HubRequest>,
         screen: Outbox<ScreenCommand>,
         began: Instant,
@@ -134,7 +142,10 @@ impl ServerSession {
             began,
             facts,
             door,
-            link,
+            link: visitor.link.info.clone(),
+            headers: visitor.headers.clone(),
+            refusal: visitor.refusal,
+            is_known: visitor.is_known,
             hub,
             hub_inbox,
             hub_sender,
@@ -171,6 +182,9 @@ impl ServerSession {
             let step = entrance.login.answer(answer_of(&entrance.caps));
             return self.step(connection, step, now);
         }
+        if let Some(why) = self.refusal {
+            return connection.close(why, "");
+        }
         let request = request_of(&caps);
         tracing::debug!(
             client = self.id.0,
@@ -186,6 +200,7 @@ impl ServerSession {
             Some(request @ ("version" | "connect_test" | "id")) => {
                 self.request(connection, request, &caps, now)
             }
+            request if self.is_known => self.enter(connection, request, caps, now),
             _ => self.log_in(connection, caps, now),
         }
     }
@@ -196,7 +211,10 @@ impl ServerSession {
             salt_digests: texts(&caps, "salt-digest"),
             expects_challenge: caps.is("challenge"),
         };
-        let mut login = Login::new(Arc::clone(&self.door.auth), self.door.peer(&self.link, &caps));
+        let mut login = Login::new(
+            Arc::clone(&self.door.auth),
+            self.door.peer(&self.link, &self.headers, &caps),
+        );
         let step = login.step(&offered);
         self.stage = Stage::Login(Box::new(Entrance {
             login,
@@ -204,6 +222,20 @@ impl ServerSession {
             check: None,
         }));
         self.step(connection, step, now);
+    }
+
+    /// It may use the session.
+    fn enter(
+        &mut self,
+        connection: &mut Connection,
+        request: Option<&str>,
+        caps: Capabilities,
+        now: Instant,
+    ) {
+        match request {
+            Some(request) => self.request(connection, request, &caps, now),
+            None => self.apply(connection, caps),
+        }
     }
 
     fn step(&mut self, connection: &mut Connection, step: Step, now: Instant) {
@@ -222,10 +254,7 @@ impl ServerSession {
             Step::Granted(_) => {
                 let caps = std::mem::take(&mut entrance.caps);
                 self.stage = Stage::Stranger;
-                match request_of(&caps) {
-                    Some(request) => self.request(connection, request, &caps, now),
-                    None => self.apply(connection, caps),
-                }
+                self.enter(connection, request_of(&caps), caps, now);
             }
             // guessing is no fun at one guess a second
             Step::Refused(_) => self.stage = Stage::Refused(now + REFUSAL_DELAY),

@@ -14,12 +14,15 @@ mod line;
 mod request;
 mod session;
 mod sharing;
+mod ssh;
 mod strangers;
 #[cfg(test)]
 mod tests;
+mod web;
 
-pub use door::Door;
+pub use door::{Door, InsideTls};
 pub use info::ClientFacts;
+pub use ssh::SshPasswords;
 
 use super::mailbox::Outbox;
 use super::screen::{self, ClientId, ScreenCommand, ScreenFacts, Started};
@@ -35,8 +38,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use strangers::Strangers;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+pub use web::Summary;
 
 /// How a server is to behave; units are in the types, names are those of the options.
 #[derive(Clone, Debug)]
@@ -81,6 +85,8 @@ pub struct ServerConfig {
     pub speed: u8,
     /// `mmap`: which memory of clients may be used for pixels; `None` is none.
     pub mmap: Option<Trust>,
+    /// Where to tell how many clients there are, and what the session is called, whenever that changes.
+    pub summary: Option<watch::Sender<Summary>>,
     /// Timers of connections.
     pub connection: ConnectionConfig,
 }
@@ -108,6 +114,7 @@ impl Default for ServerConfig {
             quality: 95,
             speed: 50,
             mmap: None,
+            summary: None,
             connection: ConnectionConfig::default(),
         }
     }
@@ -157,6 +164,8 @@ pub(crate) enum HubRequest {
     Left(ClientId),
     /// Somebody wants to know everything; `about` is the asking client.
     Info(oneshot::Sender<Value>),
+    /// A browser wants to know a little.
+    Summary(oneshot::Sender<Summary>),
     /// All clients but this one should leave.
     Detach(ClientId, oneshot::Sender<usize>),
     /// The server should end; `true` leaves the applications.
@@ -286,9 +295,13 @@ pub async fn serve(
                 let why = error.map_or_else(|_| "the screen thread ended".into(), |error| error.to_string());
                 break ServerEnd::DisplayLost(why);
             }
-            Some(request) = inbox.recv() => if let Some(end) = hub.handle(request) {
-                break end;
-            },
+            Some(request) = inbox.recv() => {
+                let end = hub.handle(request);
+                hub.tell_summary();
+                if let Some(end) = end {
+                    break end;
+                }
+            }
             Some(arrival) = arrivals.recv() => hub.welcome(arrival),
             () = tokio::time::sleep_until(idle.unwrap_or_else(super::now).into()), if idle.is_some() => {
                 break ServerEnd::Idle;
@@ -347,10 +360,9 @@ impl Hub {
         );
         tokio::spawn(async move {
             let deadline = now + facts.config.connection.login_timeout;
-            if let Some(link) = door.enter(link, deadline).await {
-                let info = link.info.clone();
-                let session = ServerSession::new(id, facts, door, info, requests.clone(), screen, now);
-                client::run(link, session).await;
+            if let Some(visitor) = door.enter(link, deadline, &facts, &requests).await {
+                let session = ServerSession::new(id, facts, door, &visitor, requests.clone(), screen, now);
+                client::run(visitor.link, session).await;
             }
             let _ended = requests.send(HubRequest::Left(id));
         });
@@ -365,6 +377,9 @@ impl Hub {
             } => self.login(client, newcomer, sender),
             HubRequest::Left(client) => return self.left(client),
             HubRequest::Info(reply) => self.info(reply),
+            HubRequest::Summary(reply) => {
+                let _gone = reply.send(self.summary());
+            }
             HubRequest::Detach(client, reply) => {
                 let others = self.clients.iter().filter(|(id, _)| **id != client);
                 let count = others
@@ -448,6 +463,25 @@ impl Hub {
             self.idle_since = Some(super::now());
         }
         None
+    }
+
+    fn summary(&self) -> Summary {
+        Summary {
+            session_name: self.session_name.clone(),
+            clients: self.clients.len(),
+        }
+    }
+
+    /// Tells whoever wants to know, if it changed.
+    fn tell_summary(&self) {
+        if let Some(listener) = &self.facts.config.summary {
+            let summary = self.summary();
+            listener.send_if_modified(|known| {
+                let changed = *known != summary;
+                *known = summary;
+                changed
+            });
+        }
     }
 
     fn set_sharing(&mut self, client: ClientId, on: bool) {

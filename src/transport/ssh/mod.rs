@@ -6,15 +6,34 @@
 //!
 //! russh is named in this directory only: it changes every few weeks.
 
+mod channel;
+mod client;
+mod config;
 mod destination;
+mod exec;
+mod identity;
+mod keys;
+mod known_hosts;
+mod login;
 mod preamble;
 mod program;
 mod remote;
+mod server;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod wire;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
+use russh::{Preferred, cipher, compression};
+
 use self::destination::Destination;
+pub use self::keys::SshServerError;
+pub use self::server::{PasswordCheck, SshServer, SshServerOptions, serve};
 use super::{ConnectError, ConnectOptions, Link};
 use crate::address::{Address, Remote};
 
@@ -88,14 +107,25 @@ pub(super) async fn connect(
     options: &ConnectOptions,
 ) -> Result<Link, ConnectError> {
     let destination = Destination::new(address, remote, &options.ssh)?;
+    let has_jump_password = destination
+        .jump
+        .as_ref()
+        .is_some_and(|jump| jump.password.is_some());
     let usual = || ["ssh", "-x"].map(str::to_owned).into();
     let words: Vec<String> = match &options.ssh.backend {
-        Backend::Auto | Backend::Builtin => usual(),
+        Backend::Builtin => return client::connect(&destination, options).await,
+        // which `ssh` cannot be given
+        Backend::Auto if has_jump_password => return client::connect(&destination, options).await,
+        Backend::Auto => usual(),
         Backend::Program(words) => words.clone(),
     };
     match program::connect(&words, &destination, &options.ssh).await {
         Ok(link) => Ok(link),
         Err(program::Failure::Failed(error)) => Err(error),
+        Err(program::Failure::Missing(program)) if options.ssh.backend == Backend::Auto => {
+            tracing::debug!("'{program}' is not installed, using what is built in");
+            client::connect(&destination, options).await
+        }
         Err(program::Failure::Missing(program)) => {
             let reason = format!("'{program}' is not installed: install it, or use --ssh=builtin");
             Err(ConnectError::Ssh {
@@ -103,5 +133,31 @@ pub(super) async fn connect(
                 reason,
             })
         }
+    }
+}
+
+/// What both ends prefer: AES-GCM first, which processors are made for; no compression, as pictures are compressed and
+/// what a peer may have us expand has to be bounded; no signatures with SHA-1.
+fn algorithms() -> Preferred {
+    let ecdsa = |curve| Algorithm::Ecdsa { curve };
+    let rsa = |hash| Algorithm::Rsa { hash: Some(hash) };
+    Preferred {
+        cipher: Cow::Borrowed(&[
+            cipher::AES_256_GCM,
+            cipher::AES_128_GCM,
+            cipher::CHACHA20_POLY1305,
+            cipher::AES_256_CTR,
+            cipher::AES_128_CTR,
+        ]),
+        compression: Cow::Borrowed(&[compression::NONE]),
+        key: Cow::Owned(vec![
+            Algorithm::Ed25519,
+            ecdsa(EcdsaCurve::NistP256),
+            ecdsa(EcdsaCurve::NistP384),
+            ecdsa(EcdsaCurve::NistP521),
+            rsa(HashAlg::Sha512),
+            rsa(HashAlg::Sha256),
+        ]),
+        ..Preferred::DEFAULT
     }
 }

@@ -91,7 +91,7 @@ fn beginning(seen: &[u8], searched: usize) -> Option<usize> {
             _ => None,
         };
     }
-    memchr::memchr2_iter(b'P', REFUSAL[0], recent)
+    memchr::memchr2_iter(b'P', b'd', recent)
         .map(|at| from + at)
         .find(|&at| {
             let rest = seen.get(at..).unwrap_or_default();

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::process::{ExitStatus, Stdio};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -33,9 +33,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long the program may take to end by itself, once nobody wants it any more.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How long it may still be heard once it has ended.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// Lines of standard error that are kept to explain a failure, and how long one may be.
 const KEPT_LINES: usize = 5;
 const MAX_LINE: u64 = 1000;
+
+/// What `sshpass` ends with: ssh asked again, or asked whether to trust the host.
+const SSHPASS_WRONG: i32 = 5;
+const SSHPASS_UNKNOWN_HOST: i32 = 6;
 
 /// Why there is no link.
 #[derive(Debug)]
@@ -249,28 +256,35 @@ async fn supervise(
     exit: bool,
 ) -> (Option<ExitStatus>, Vec<String>) {
     let mut lines = VecDeque::new();
-    let read = relay(stderr, &mut lines);
-    let status = async {
-        let mut released = std::pin::pin!(released);
+    let status = {
+        let mut read = pin!(relay(stderr, &mut lines));
+        let mut ending = pin!(ended(&mut child, released, exit));
         tokio::select! {
             biased;
-            status = child.wait() => return status.ok(),
-            _ = &mut released => {}
-        }
-        if !exit {
-            return child.wait().await.ok();
-        }
-        // it has noticed that its streams are closed, or it hangs
-        match timeout(LINGER, child.wait()).await {
-            Ok(status) => status.ok(),
-            Err(_) => {
-                terminate(&mut child).await;
-                child.wait().await.ok()
+            () = &mut read => ending.await,
+            status = &mut ending => {
+                // a connection that it shares may keep its standard error open
+                let _kept = timeout(LAST_WORDS, read).await;
+                status
             }
         }
     };
-    let (status, ()) = tokio::join!(status, read);
     (status, lines.into())
+}
+
+/// Waits for the end of the program, and sees to it when nobody has its stream any more.
+async fn ended(child: &mut Child, released: oneshot::Receiver<()>, exit: bool) -> Option<ExitStatus> {
+    let mut released = pin!(released);
+    tokio::select! {
+        biased;
+        status = child.wait() => return status.ok(),
+        _ = &mut released => {}
+    }
+    // it has noticed that its streams are closed, or it hangs
+    if exit && timeout(LINGER, child.wait()).await.is_err() {
+        terminate(child).await;
+    }
+    child.wait().await.ok()
 }
 
 async fn terminate(child: &mut Child) {
@@ -299,7 +313,7 @@ async fn relay(stderr: Option<ChildStderr>, lines: &mut VecDeque<String>) {
         if line.is_empty() {
             continue;
         }
-        tracing::info!("ssh: {line}");
+        tracing::info!("ssh: {}", line.trim_start_matches("ssh: "));
         lines.push_back(line);
         if lines.len() > KEPT_LINES {
             lines.pop_front();
@@ -329,6 +343,17 @@ fn explain(
         return ConnectError::SshHostKey { target, reason };
     }
     let code = status.and_then(|status| status.code());
+    match code.filter(|_| destination.hop.password.is_some()) {
+        Some(SSHPASS_WRONG) => {
+            let reason = "the password is wrong".to_owned();
+            return ConnectError::Ssh { target, reason };
+        }
+        Some(SSHPASS_UNKNOWN_HOST) => {
+            let reason = "the host is not known: connect with ssh once, and confirm its key".to_owned();
+            return ConnectError::SshHostKey { target, reason };
+        }
+        _ => {}
+    }
     if code == Some(remote::NOT_FOUND) {
         return ConnectError::no_xpra(target);
     }

@@ -5,7 +5,8 @@ use std::io;
 
 use bytes::{Buf, BytesMut};
 
-use super::frame::{Control, Decoder, Event, FrameError, Head, Kind, Mask, Masks, Opcode, Piece, Rules};
+use super::decoder::{Decoder, Event, Masks, Piece, Rules};
+use super::frame::{Control, FrameError, Head, Kind, Mask, Opcode};
 
 /// Bytes of pongs that may wait to be sent. A peer that does not read gets an answer to its last ping only, which is
 /// all it can ask for (RFC 6455 section 5.5.3).
@@ -97,6 +98,11 @@ impl Endpoint {
                 }
             }
         }
+    }
+
+    /// How the peer broke the rules, if it did: then nothing more is taken.
+    pub const fn error(&self) -> Option<FrameError> {
+        self.error
     }
 
     /// True once the peer said that it is done sending.

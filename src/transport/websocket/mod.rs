@@ -1,6 +1,6 @@
 //! WebSockets over any other link: RFC 6455 as far as a byte stream needs it (`wire.md` 1.8, `endpoints.md` c.3).
 //!
-//! [`frame`] is the format and [`Endpoint`] the rules, both without I/O; [`WebSocket`] is the byte stream,
+//! [`Decoder`] knows the format and [`Endpoint`] the rules, both without I/O; [`WebSocket`] is the byte stream,
 //! [`upgrade`] a client's way to it. A server's way is HTTP, which is `web`'s.
 //!
 //! Own code rather than a library: those collect messages, so a frame of 256 MiB costs as much memory before its first
@@ -8,8 +8,9 @@
 //! delivered as they arrive, and a server's header and the caller's slices reach the socket in one vectored write.
 
 mod client;
+mod decoder;
 mod endpoint;
-pub mod frame;
+mod frame;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 pub use self::client::{UpgradeError, upgrade};
+pub use self::decoder::{Decoder, Event, Masks, Piece, Rules};
 pub use self::endpoint::{Endpoint, Role};
+pub use self::frame::{Control, FrameError, Kind};
 pub use self::stream::WebSocket;
 #[cfg(test)]
 pub(super) use self::tests::accept;

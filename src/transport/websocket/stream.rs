@@ -17,6 +17,10 @@ const MAX_SLICES: usize = 64;
 /// What a client masks at once: it has to be copied for that.
 const MAX_MASKED: usize = 64 << 10;
 
+/// How servers of xpra 3.1 begin to say that they do not understand: in plain text even here (`endpoints.md` c.2).
+/// It is no frame, but whoever reads the stream knows it.
+const REFUSAL: &[u8] = b"disconnect: ";
+
 /// A byte stream that is carried by a WebSocket over `S`.
 ///
 /// Reading gives the payload of data frames as it arrives, whatever the messages are, and the end of the stream after
@@ -33,6 +37,8 @@ pub struct WebSocket<S> {
     head: Head,
     /// How much of that frame's payload is not written yet.
     left: u64,
+    /// The peer has said no without a frame: what follows is bytes.
+    is_refused: bool,
     /// A write waits: its waker is the one the stream below must keep.
     writer_waits: bool,
 }
@@ -46,8 +52,21 @@ impl<S: Stream> WebSocket<S> {
             early,
             head: Head::default(),
             left: 0,
+            is_refused: false,
             writer_waits: false,
         }
+    }
+
+    /// The stream below.
+    #[cfg(test)]
+    pub(super) const fn stream(&self) -> &S {
+        &self.stream
+    }
+
+    /// Bytes of frames that are not sent yet.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.endpoint.out().len()
     }
 
     /// Writes what the endpoint has to say, unless a frame is under way.
@@ -69,6 +88,30 @@ impl<S: Stream> WebSocket<S> {
         if let Poll::Ready(Ok(())) = self.poll_out(cx) {
             let _shows_later = Pin::new(&mut self.stream).poll_flush(cx);
         }
+    }
+
+    /// Leaves only payload in `bytes`, at their front: how much. An error comes after what was before it.
+    fn unwrap(&mut self, bytes: &mut [u8]) -> usize {
+        let (mut read, mut kept) = (0, 0);
+        while read < bytes.len() {
+            let rest = bytes.get_mut(read..).unwrap_or_default();
+            let (payload, used) = match self.endpoint.receive(rest) {
+                Ok((used, Some(piece))) => (read + piece.payload.start..read + piece.payload.end, used),
+                Ok((used, None)) => (read..read, used),
+                Err(_) if self.endpoint.is_client() && rest.starts_with(REFUSAL) => {
+                    self.is_refused = true;
+                    (read..bytes.len(), bytes.len() - read)
+                }
+                Err(_) => break,
+            };
+            read += used;
+            let length = payload.len();
+            if payload.start != kept {
+                bytes.copy_within(payload, kept);
+            }
+            kept += length;
+        }
+        kept
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -145,7 +188,13 @@ fn filled<'a>(bufs: &'a [IoSlice<'a>]) -> impl Iterator<Item = &'a [u8]> {
 impl<S: Stream> AsyncRead for WebSocket<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.is_refused {
+            return Pin::new(&mut this.stream).poll_read(cx, buf);
+        }
         while buf.remaining() > 0 && !this.endpoint.is_peer_done() {
+            if let Some(error) = this.endpoint.error() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
+            }
             let start = buf.filled().len();
             if this.early.is_empty() {
                 match Pin::new(&mut this.stream).poll_read(cx, buf) {
@@ -165,36 +214,15 @@ impl<S: Stream> AsyncRead for WebSocket<S> {
                 let is_whole = this.endpoint.is_between_frames();
                 return Poll::Ready(is_whole.then_some(()).ok_or_else(cut_off));
             }
-            let kept = unwrap(&mut this.endpoint, new);
-            buf.set_filled(start + kept.as_ref().copied().unwrap_or_default());
+            let kept = this.unwrap(new);
+            buf.set_filled(start + kept);
             this.reply(cx);
-            if kept? > 0 {
+            if kept > 0 {
                 break;
             }
         }
         Poll::Ready(Ok(()))
     }
-}
-
-/// Leaves only payload in `bytes`, at their front: how much.
-fn unwrap(endpoint: &mut Endpoint, bytes: &mut [u8]) -> io::Result<usize> {
-    let (mut read, mut kept) = (0, 0);
-    while read < bytes.len() {
-        let rest = bytes.get_mut(read..).unwrap_or_default();
-        let (used, piece) = endpoint
-            .receive(rest)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        if let Some(piece) = piece {
-            let payload = read + piece.payload.start..read + piece.payload.end;
-            let length = payload.len();
-            if payload.start != kept {
-                bytes.copy_within(payload, kept);
-            }
-            kept += length;
-        }
-        read += used;
-    }
-    Ok(kept)
 }
 
 fn cut_off() -> io::Error {

@@ -1,0 +1,229 @@
+//! [`Stage`]: a source, a server and a client, the latter two in places of their own with a link between.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
+use xpra::types::{Point, Size};
+
+use crate::display::Display;
+use crate::peer::{Peer, Room, Via};
+use crate::picture::Picture;
+use crate::place::Place;
+use crate::process::{self, Process, until};
+use crate::profile::Profile;
+use crate::router::Router;
+use crate::source::{CARD, CARD_SEED, Source};
+use crate::wire::{Medium, Wire};
+
+/// What is shared.
+pub(crate) const WINDOW: Size = Size::new(1280, 720);
+/// The client's screen: viewers put a frame around what they show.
+const SCREEN: Size = Size::new(1600, 900);
+/// How long a server may take to be ready, and the first picture to come.
+const READY: Duration = Duration::from_secs(40);
+/// The session's port.
+const PORT: u16 = 14500;
+
+/// The places' addresses, and the one the client moves to.
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
+const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
+const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 3);
+
+/// Who is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contender {
+    Xpra(Peer),
+    Vnc,
+}
+
+/// What is measured beside the profile.
+#[derive(Clone, Debug)]
+pub(crate) struct Choice {
+    pub(crate) contender: Contender,
+    /// As in addresses: tcp, ssl, ws, ...
+    pub(crate) transport: String,
+    pub(crate) congestion_control: String,
+    pub(crate) server_arguments: Vec<String>,
+    pub(crate) client_arguments: Vec<String>,
+    pub(crate) medium: Medium,
+}
+
+/// Everything that runs. The parts are dropped in this order.
+pub(crate) struct Stage {
+    client: Option<Process>,
+    _server: Option<Process>,
+    pub(crate) source: Arc<Source>,
+    pub(crate) screen: Display,
+    _display: Display,
+    pub(crate) server_place: Place,
+    pub(crate) client_place: Place,
+    /// Between the two, until the link begins.
+    router: Option<Place>,
+    room: Room,
+    choice: Choice,
+}
+
+impl Stage {
+    /// Starts all but the client.
+    pub(crate) fn new(choice: &Choice) -> Result<Self> {
+        let room = Room::new()?;
+        let (mut server_place, mut client_place) = (
+            Place::new(SERVER, choice.medium.kind())?,
+            Place::new(CLIENT, choice.medium.kind())?,
+        );
+        for place in [&mut server_place, &mut client_place] {
+            place.set_congestion_control(&choice.congestion_control)?;
+        }
+        let router = match choice.medium {
+            Medium::Netem => Some(Router::join(&server_place, &client_place)?),
+            Medium::Tun => {
+                server_place.set_up()?;
+                client_place.set_up()?;
+                None
+            }
+        };
+        let started = match choice.contender {
+            Contender::Vnc => start_vnc(&room, &server_place, choice),
+            Contender::Xpra(peer) => start_xpra(&room, &server_place, peer, choice),
+        };
+        let (display, server) = started.inspect_err(|_| room.print_logs())?;
+        let source = Arc::new(Source::open(&display, WINDOW)?);
+        let screen = Display::start(SCREEN, &room.logs())?;
+        Ok(Self {
+            client: None,
+            _server: server,
+            source,
+            screen,
+            _display: display,
+            server_place,
+            client_place,
+            router,
+            room,
+            choice: choice.clone(),
+        })
+    }
+
+    /// Makes the link what the profile says.
+    pub(crate) fn begin(&mut self, profile: &Profile) -> Result<Wire> {
+        let places = [&self.server_place, &self.client_place];
+        Wire::start(places, self.router.take(), profile, PORT)
+    }
+
+    /// Starts a client, in place of the one there is.
+    pub(crate) fn attach(&mut self) -> Result<()> {
+        if let Some(old) = self.client.take() {
+            signal(&old, Signal::KILL)?;
+        }
+        let choice = &self.choice;
+        let command = match choice.contender {
+            Contender::Vnc => {
+                let mut viewer = process::command("xtigervncviewer");
+                viewer
+                    .args(["-SecurityTypes", "None", "-RemoteResize=0"])
+                    .arg(format!("{SERVER}::{PORT}"))
+                    .env("DISPLAY", self.screen.name())
+                    .env("HOME", self.room.path("home"))
+                    .env_remove("XAUTHORITY");
+                viewer
+            }
+            Contender::Xpra(peer) => {
+                let mut command = self.room.command(peer, Some(&self.screen))?;
+                command
+                    .arg("attach")
+                    .arg(format!("{}://{SERVER}:{PORT}/", choice.transport))
+                    .args(peer.client_options(Via::Tcp))
+                    .args(peer.quiet(&self.room));
+                command
+            }
+        };
+        let mut command = self.client_place.enclose(&command);
+        command.args(&choice.client_arguments);
+        let log = self.room.logs().join("client.log");
+        self.client = Some(Process::start("client", command, &log)?);
+        Ok(())
+    }
+
+    /// Waits for the first picture: where the source's window is on the client's screen.
+    pub(crate) fn attached(&mut self) -> Result<Point> {
+        let card = Picture::card(CARD, CARD_SEED);
+        let begun = Instant::now();
+        let found = until(READY, || {
+            if let Some(client) = self.client.as_mut()
+                && !client.is_running()
+            {
+                bail!(
+                    "the client ended after {:?}: {}",
+                    begun.elapsed(),
+                    client.log().trim()
+                );
+            }
+            Ok(self.screen.capture()?.find_card(&card, CARD_SEED))
+        });
+        let found = found.inspect_err(|_| self.room.print_logs())?;
+        let found = found.context("the window did not appear at the client");
+        let found = found.inspect_err(|_| self.room.print_logs())?;
+        Ok(Point {
+            x: found.x.cast_signed(),
+            y: found.y.cast_signed(),
+        })
+    }
+
+    /// Lets the client's process hang, or go on.
+    pub(crate) fn hang(&self, hangs: bool) -> Result<()> {
+        let client = self.client.as_ref().context("there is no client")?;
+        signal(client, if hangs { Signal::STOP } else { Signal::CONT })
+    }
+
+    /// Whether the client still runs.
+    pub(crate) fn is_attached(&mut self) -> bool {
+        self.client.as_mut().is_some_and(Process::is_running)
+    }
+
+    /// The client's machine gets another address.
+    pub(crate) fn roam(&mut self) -> Result<()> {
+        self.client_place.move_to(ELSEWHERE)
+    }
+}
+
+fn signal(process: &Process, signal: Signal) -> Result<()> {
+    let group = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
+    kill_process_group(group.context("no such process")?, signal)?;
+    Ok(())
+}
+
+/// TigerVNC: the X server is the server.
+fn start_vnc(room: &Room, place: &Place, choice: &Choice) -> Result<(Display, Option<Process>)> {
+    ensure!(choice.transport == "tcp", "TigerVNC is measured over tcp only");
+    let mut command = process::command("Xvnc");
+    command
+        .args([
+            "-displayfd",
+            "1",
+            "-depth",
+            "24",
+            "-SecurityTypes",
+            "None",
+            "-AlwaysShared",
+        ])
+        .args(["-geometry", &WINDOW.to_string(), "-rfbport", &PORT.to_string()])
+        .args(&choice.server_arguments);
+    Ok((Display::run("Xvnc", place.enclose(&command), &room.logs())?, None))
+}
+
+fn start_xpra(room: &Room, place: &Place, peer: Peer, choice: &Choice) -> Result<(Display, Option<Process>)> {
+    let display = Display::start(WINDOW, &room.logs())?;
+    let mut command = room.command(peer, Some(&display))?;
+    command
+        .args(["shadow", &display.name(), "--daemon=no"])
+        .arg(format!("--bind-{}={}:{PORT}", choice.transport, place.address()))
+        .args(peer.server_options())
+        .args(peer.quiet(room))
+        .args(&choice.server_arguments);
+    let log = room.logs().join("server.log");
+    let mut server = Process::start("server", place.enclose(&command), &log)?;
+    server.wait_for_log("xpra is ready.", READY)?;
+    Ok((display, Some(server)))
+}

@@ -1,0 +1,159 @@
+//! [`Attached`]: the library's client on the stage.
+
+use super::source::number;
+use super::stage::Shared;
+use super::stream::SimStream;
+use crate::link::Nanos;
+use crate::tcp::{Algorithm, CLIENT};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+use xpra::auth::Handlers;
+use xpra::codec::Dialect;
+use xpra::display::headless::Headless;
+use xpra::protocol::{CloseReason, Connection, ConnectionConfig, Event};
+use xpra::session::client::{
+    ClientOptions, ClientSession, Desktop, Identity, ToSession, Viewer, client_hello,
+};
+use xpra::session::{Caller, Handler, Login, drive};
+use xpra::types::{Encoding, Size};
+
+/// The client's screen.
+const SCREEN: Size = Size::new(1920, 1080);
+
+/// What clients saw, over all connections.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Numbers of pictures, and when they were complete in the window.
+    pub(crate) shown: Vec<(u32, Nanos)>,
+    pub(crate) ends: Vec<(Nanos, String)>,
+    /// The window at last.
+    pub(crate) pixels: Vec<u8>,
+}
+
+/// One connection of a client.
+pub(crate) struct Attached {
+    pub(crate) flow: usize,
+    viewer: Viewer,
+    task: JoinHandle<CloseReason>,
+}
+
+impl Attached {
+    /// A client that connects now. The window's pixels are kept for pictures from number `keep` on.
+    pub(crate) fn new(shared: &Shared, algorithm: Algorithm, seen: &Arc<Mutex<Seen>>, keep: u32) -> Self {
+        // noise without loss, so that the link carries exactly what is drawn
+        let options = ClientOptions {
+            sharing: true,
+            encodings: vec![Encoding::Rgb24],
+            ..ClientOptions::default()
+        };
+        let identity = Identity::new("machine", "client", "user", ":0");
+        let desktop = Desktop {
+            size: SCREEN,
+            ..Desktop::default()
+        };
+        let asked = options.clone();
+        let hello = move |dialect| client_hello(dialect, &identity, &desktop, &asked);
+        let login = Login::new(ConnectionConfig::default(), Handlers::default(), hello);
+        let (session, seat, _) = ClientSession::new(&options, login).unwrap();
+        let (stage, notes) = (shared.clone(), Arc::clone(seen));
+        let windows = Headless::new(SCREEN).on_present(move |_, _, image| {
+            let now = stage.lock().now();
+            let mut seen = notes.lock().unwrap();
+            let Some(number) = number(&image) else { return };
+            if seen.shown.last().is_none_or(|(last, _)| *last != number) {
+                seen.shown.push((number, now));
+            }
+            if number >= keep {
+                seen.pixels = image.rows().flatten().copied().collect();
+            }
+        });
+        let viewer = Viewer::new(Box::new(windows), options, seat);
+        let flow = shared.lock().network.connect(algorithm);
+        let watched = Watched {
+            session,
+            shared: shared.clone(),
+        };
+        let task = tokio::task::spawn_local(run(shared.clone(), flow, watched));
+        Self { flow, viewer, task }
+    }
+
+    /// Lets the display's thread do what it has to do.
+    pub(crate) fn turn(&mut self) {
+        // what the first turn did to its windows is told by the second
+        for _ in 0..2 {
+            let _gone = self.viewer.turn(Some(Duration::ZERO));
+        }
+    }
+
+    /// Whether the connection ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// How it ended, or that it was left alone.
+    pub(crate) async fn end(self) -> String {
+        if !self.task.is_finished() {
+            self.task.abort();
+            return "left".to_owned();
+        }
+        self.task
+            .await
+            .map_or_else(|error| error.to_string(), |reason| reason.to_string())
+    }
+}
+
+async fn run(shared: Shared, flow: usize, mut watched: Watched) -> CloseReason {
+    poll_fn(
+        |context| match shared.lock().network.is_open(flow, context.waker()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        },
+    )
+    .await;
+    let mut connection = watched.session.begin(Dialect::G6, false, xpra::session::now());
+    let stream = SimStream::new(shared, flow, CLIENT);
+    drive(stream, &mut connection, &mut watched).await
+}
+
+/// A client's session that says when its display has something to do.
+struct Watched {
+    session: ClientSession,
+    shared: Shared,
+}
+
+impl Watched {
+    fn stir(&self) {
+        let mut stage = self.shared.lock();
+        stage.stirred[CLIENT] = true;
+        stage.steps += 1;
+    }
+}
+
+impl Handler for Watched {
+    type Message = ToSession;
+
+    fn event(&mut self, connection: &mut Connection, event: Event, now: Instant) {
+        self.session.event(connection, event, now);
+        self.stir();
+    }
+
+    fn accepts(&self) -> bool {
+        self.session.accepts()
+    }
+
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<ToSession> {
+        self.session.poll_message(context)
+    }
+
+    fn message(&mut self, connection: &mut Connection, message: ToSession, now: Instant) {
+        self.session.message(connection, message, now);
+        self.shared.lock().steps += 1;
+    }
+
+    fn picture(&mut self, connection: &mut Connection, now: Instant) {
+        self.session.picture(connection, now);
+    }
+}

@@ -1,0 +1,472 @@
+//! [`play`]: a profile, from the first connection to the last picture.
+
+use super::client::{Attached, Seen};
+use super::source::{Drawing, Source, Watch};
+use super::stage::Shared;
+use super::stream::SimStream;
+use crate::link::{MILLISECOND, Nanos, Rng, SECOND};
+use crate::outcome::{Graph, Outcome};
+use crate::profile::{Event, Expect, Profile, What};
+use crate::tcp::{Algorithm, CLIENT, Network, SERVER};
+use std::future::poll_fn;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+use xpra::session::screen::Worker;
+use xpra::session::server::{self, Arrival, ServerConfig};
+use xpra::transport::{Link, LinkInfo, TransportKind};
+
+/// How often the graphs and ages get a point.
+const LOOK: Nanos = 50 * MILLISECOND;
+/// How long the last picture may take.
+const DRAIN: Nanos = 10 * SECOND;
+/// Rounds in which nothing happens, after which nothing will until time goes on.
+const QUIET: u32 = 3;
+
+/// What is played.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) profile: Profile,
+    pub(crate) seed: u64,
+    /// Of both ends' kernels.
+    pub(crate) algorithm: Algorithm,
+    /// Damage comes in parts, in any order, some twice, some late.
+    pub(crate) scrambled: bool,
+}
+
+impl Setup {
+    /// A profile as it is.
+    pub(crate) const fn new(profile: Profile, seed: u64, algorithm: Algorithm) -> Self {
+        let scrambled = false;
+        Self {
+            profile,
+            seed,
+            algorithm,
+            scrambled,
+        }
+    }
+
+    /// What plays it again.
+    pub(crate) fn command(&self) -> String {
+        let Self {
+            profile,
+            seed,
+            algorithm,
+            scrambled,
+        } = self;
+        let cc = format!("{algorithm:?}").to_lowercase();
+        let scramble = if *scrambled { " --scramble" } else { "" };
+        format!(
+            "cargo sim -- --profile {} --seed {seed} --cc {cc}{scramble}",
+            profile.name
+        )
+    }
+}
+
+/// An outcome, and what tells whether another one took the same course.
+pub(crate) struct Played {
+    pub(crate) outcome: Outcome,
+    pub(crate) hash: u64,
+    /// The client's window at last is the screen at last.
+    pub(crate) is_right: bool,
+}
+
+impl Played {
+    /// What is not as expected, one sentence each.
+    pub(crate) fn wrong(&self, expect: &Expect) -> Vec<String> {
+        let mut wrong = self.outcome.misses(expect);
+        wrong.extend((!self.is_right).then(|| "the last picture is not what the screen shows".to_owned()));
+        wrong
+    }
+}
+
+/// Plays it.
+pub(crate) fn play(setup: &Setup) -> Played {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(LocalSet::new().run_until(async {
+        let mut play = Play::new(setup);
+        play.run().await;
+        play.finish()
+    }))
+}
+
+struct Play {
+    setup: Setup,
+    shared: Shared,
+    watch: Watch,
+    worker: Worker,
+    client: Attached,
+    seen: Arc<Mutex<Seen>>,
+    /// From which picture on the client's window is kept, to be compared.
+    keep: u32,
+    begin: Nanos,
+    end: Nanos,
+    /// Events to come, the next one last.
+    events: Vec<(Nanos, Cue)>,
+    next_look: Nanos,
+    looks: Looks,
+    /// The connections of this session that ended.
+    ended: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Cue {
+    Begin(What, u64),
+    Hang(bool),
+    Stop(usize),
+}
+
+/// What was seen regularly.
+#[derive(Default)]
+struct Looks {
+    queue: Vec<(f64, f64)>,
+    window: Vec<(f64, f64)>,
+    flight: Vec<(f64, f64)>,
+    rate: Vec<(f64, f64)>,
+    age: Vec<(f64, f64)>,
+    /// Bytes read by clients, and bytes that passed the link, at each look.
+    totals: Vec<(Nanos, u64, u64)>,
+}
+
+impl Play {
+    fn new(setup: &Setup) -> Self {
+        let mut rng = Rng::new(setup.seed);
+        let profile = &setup.profile;
+        let network = Network::new(profile.ways.clone(), rng.next());
+        let shared = Shared::new(network);
+        let end = profile.seconds * SECOND;
+        let drawing = Drawing {
+            fps: profile.fps,
+            rate: profile.offered,
+            // pictures and connections keep no time together
+            begin: rng.below(SECOND / u64::from(profile.fps)),
+            end,
+            scrambled: setup.scrambled,
+            seed: rng.next(),
+        };
+        let last = u32::try_from(end.saturating_sub(drawing.begin) / (SECOND / u64::from(profile.fps)));
+        let (source, watch) = Source::new(drawing, shared.clone());
+        let (screen, worker) = Worker::new(Box::new(source)).unwrap();
+        let (links, arrivals) = mpsc::channel(16);
+        let place = vec!["sim".to_owned()];
+        let config = ServerConfig {
+            sharing: Some(true),
+            ..ServerConfig::default()
+        };
+        tokio::task::spawn_local(accept(shared.clone(), links));
+        tokio::task::spawn_local(server::serve(
+            arrivals,
+            place,
+            screen,
+            config,
+            std::future::pending(),
+        ));
+        let seen = Arc::default();
+        let keep = last.unwrap_or(u32::MAX).saturating_sub(2);
+        let client = Attached::new(&shared, setup.algorithm, &seen, keep);
+        Self {
+            events: cues(&profile.events),
+            setup: setup.clone(),
+            shared,
+            watch,
+            worker,
+            client,
+            seen,
+            keep,
+            begin: profile.settle * SECOND,
+            end,
+            next_look: 0,
+            looks: Looks::default(),
+            ended: Vec::new(),
+        }
+    }
+
+    async fn run(&mut self) {
+        loop {
+            self.settle().await;
+            let now = self.shared.lock().now();
+            if now >= self.next_look {
+                self.next_look += LOOK;
+                self.look(now);
+            }
+            while self.events.last().is_some_and(|(at, _)| *at <= now) {
+                let (_, cue) = self.events.pop().unwrap();
+                self.cue(cue).await;
+            }
+            if self.client.is_over() && !self.shared.lock().hangs() {
+                self.attach_again().await;
+            }
+            if self.is_done(now) {
+                return;
+            }
+            let wanted = self.watch.wanted();
+            let next = self.events.last().map(|(at, _)| *at);
+            let limit = wanted.into_iter().chain(next).fold(self.next_look, Nanos::min);
+            self.shared.advance(limit.max(now + 1)).await;
+        }
+    }
+
+    fn is_done(&self, now: Nanos) -> bool {
+        let shown = self.seen.lock().unwrap().shown.last().map(|(number, _)| *number);
+        now >= self.end && (now >= self.end + DRAIN || shown == Some(self.watch.latest()))
+    }
+
+    /// Lets everybody do what there is to do now.
+    async fn settle(&mut self) {
+        let mut quiet = 0;
+        while quiet < QUIET {
+            let (before, stirred, hangs, now) = {
+                let mut stage = self.shared.lock();
+                (
+                    stage.steps,
+                    std::mem::take(&mut stage.stirred),
+                    stage.hangs(),
+                    stage.now(),
+                )
+            };
+            if stirred[SERVER] || self.watch.wanted().is_some_and(|at| at <= now) {
+                self.worker.turn(Some(Duration::from_secs(3600))).unwrap();
+            }
+            if stirred[CLIENT] && !hangs {
+                self.client.turn();
+            }
+            tokio::task::yield_now().await;
+            quiet = if self.shared.lock().steps == before {
+                quiet + 1
+            } else {
+                0
+            };
+        }
+    }
+
+    async fn cue(&mut self, cue: Cue) {
+        match cue {
+            Cue::Begin(What::Upload, until) => {
+                let flow = self
+                    .shared
+                    .lock()
+                    .network
+                    .transfer(SERVER, Algorithm::Cubic, u64::MAX / 4);
+                self.push(until, Cue::Stop(flow));
+            }
+            Cue::Begin(What::Transfer, bytes) => {
+                self.shared
+                    .lock()
+                    .network
+                    .transfer(SERVER, self.setup.algorithm, bytes);
+            }
+            Cue::Begin(What::Freeze | What::Stall, until) => {
+                self.shared.lock().hang(true);
+                self.push(until, Cue::Hang(false));
+            }
+            Cue::Begin(What::Roam, _) => {
+                self.shared.lock().network.darken(self.client.flow);
+                self.attach_again().await;
+            }
+            // the link does that itself
+            Cue::Begin(What::Outage, _) => {}
+            Cue::Hang(hangs) => self.shared.lock().hang(hangs),
+            Cue::Stop(flow) => self.shared.lock().network.stop(flow),
+        }
+    }
+
+    fn push(&mut self, at: Nanos, cue: Cue) {
+        let index = self.events.partition_point(|(other, _)| *other > at);
+        self.events.insert(index, (at, cue));
+    }
+
+    /// A user who lost the session attaches once more.
+    async fn attach_again(&mut self) {
+        let next = Attached::new(&self.shared, self.setup.algorithm, &self.seen, self.keep);
+        let old = std::mem::replace(&mut self.client, next);
+        self.ended.push(old.flow);
+        let why = old.end().await;
+        let now = self.shared.lock().now();
+        self.seen.lock().unwrap().ends.push((now, why));
+    }
+
+    fn look(&mut self, now: Nanos) {
+        let mut stage = self.shared.lock();
+        let network = &mut stage.network;
+        let at = seconds(now);
+        let [written, read] = network.carried(self.client.flow, SERVER);
+        let info = network.info(self.client.flow, SERVER);
+        let earlier: u64 = self
+            .ended
+            .iter()
+            .map(|flow| network.carried(*flow, SERVER)[1])
+            .sum();
+        let looks = &mut self.looks;
+        looks.queue.push((at, millis(network.way(SERVER).wait(now))));
+        looks.window.push((at, info.window as f64 / 1e3));
+        looks.flight.push((at, (written - read) as f64 / 1e3));
+        let passed = network.way(SERVER).counters().bytes;
+        if let Some((before, bytes, _)) = looks.totals.iter().rev().nth(1) {
+            let rate = (earlier + read).saturating_sub(*bytes) as f64 * 8e3 / (now - before) as f64;
+            looks.rate.push((at, rate));
+        }
+        looks.totals.push((now, earlier + read, passed));
+        let shown = self
+            .seen
+            .lock()
+            .unwrap()
+            .shown
+            .last()
+            .map_or(0, |(number, _)| *number);
+        // a picture is as old as what came after it and is not there
+        let next = self.watch.drawn(shown + 1).filter(|drawn| *drawn <= now);
+        looks.age.push((at, millis(next.map_or(0, |drawn| now - drawn))));
+    }
+
+    fn finish(self) -> Played {
+        let seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        let counters = self.shared.lock().network.way(SERVER).counters();
+        let mut hasher = DefaultHasher::new();
+        (&seen.shown, &seen.ends, &self.looks.totals, counters.packets).hash(&mut hasher);
+        let mut outcome = self.outcome(&seen);
+        let ends = seen.ends.iter();
+        outcome.notes = ends
+            .map(|(at, why)| format!("{:.1} s: {why}", seconds(*at)))
+            .collect();
+        outcome.notes.push(counters.to_string());
+        Played {
+            outcome,
+            hash: hasher.finish(),
+            is_right: !seen.pixels.is_empty() && same(&seen.pixels, &self.watch.pixels()),
+        }
+    }
+
+    fn outcome(&self, seen: &Seen) -> Outcome {
+        let Self {
+            setup,
+            watch,
+            looks,
+            begin,
+            end,
+            ..
+        } = self;
+        let profile = &setup.profile;
+        let frames = seen.shown.iter().map(|(number, at)| {
+            let drawn = watch.drawn(*number).unwrap_or(*at);
+            (seconds(*at), millis(at - drawn))
+        });
+        let frames: Vec<_> = frames.collect();
+        let at = |moment: Nanos| {
+            let first = looks.totals.iter().find(|(at, ..)| *at >= moment);
+            *first.or_else(|| looks.totals.last()).unwrap()
+        };
+        let (from, until) = (at(*begin), at(*end));
+        let capacity = profile.ways[SERVER].rate.capacity(from.0..until.0);
+        let calm = profile.events.iter().map(|event| event.until.max(event.at)).max();
+        let back = calm.and_then(|calm| {
+            let fresh = |(number, _): &&(u32, Nanos)| watch.drawn(*number).is_some_and(|drawn| drawn >= calm);
+            seen.shown.iter().find(fresh).map(|(_, at)| seconds(at - calm))
+        });
+        let latest = watch.latest();
+        let last = seen.shown.last().filter(|(number, _)| *number == latest);
+        let span = (seconds(*begin), seconds(*end));
+        let inside = |(at, _): &&(f64, f64)| (span.0..span.1).contains(at);
+        Outcome {
+            title: format!("{} (seed {}, {:?})", profile.name, setup.seed, setup.algorithm),
+            first: frames.first().map(|(at, _)| at * 1e3),
+            span,
+            ages: looks.age.iter().filter(inside).map(|(_, age)| *age).collect(),
+            goodput: (until.1 - from.1) as f64 * 8e-6 / seconds(until.0 - from.0),
+            used: capacity.map(|bits| (until.2 - from.2) as f64 * 8.0 / bits.max(1.0)),
+            bytes: at(Nanos::MAX).1,
+            back,
+            last: last.map(|(number, at)| millis(at - watch.drawn(*number).unwrap_or(*at))),
+            graphs: looks.graphs(),
+            frames,
+            notes: Vec::new(),
+        }
+    }
+}
+
+impl Looks {
+    fn graphs(&self) -> Vec<Graph> {
+        let graph = |name, unit, points: &[(f64, f64)]| {
+            let points = points.to_vec();
+            Graph { name, unit, points }
+        };
+        vec![
+            graph("picture age", "ms", &self.age),
+            graph("router queue", "ms", &self.queue),
+            graph("congestion window", "kB", &self.window),
+            graph("on the way", "kB", &self.flight),
+            graph("rate", "Mbit/s", &self.rate),
+        ]
+    }
+}
+
+/// What happens and when, the first last.
+fn cues(events: &[Event]) -> Vec<(Nanos, Cue)> {
+    let cue = |event: &Event| {
+        let what = event.what;
+        let argument = if what == What::Transfer {
+            event.bytes
+        } else {
+            event.until
+        };
+        (event.at, Cue::Begin(what, argument))
+    };
+    let mut cues: Vec<_> = events.iter().map(cue).collect();
+    cues.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    cues
+}
+
+/// Hands arriving connections to the server.
+async fn accept(shared: Shared, links: mpsc::Sender<Arrival>) {
+    loop {
+        let flow = poll_fn(|context| match shared.lock().network.accept(context.waker()) {
+            Some(flow) => Poll::Ready(flow),
+            None => Poll::Pending,
+        })
+        .await;
+        let stream = SimStream::new(shared.clone(), flow, SERVER);
+        let info = LinkInfo {
+            kind: TransportKind::Tcp,
+            target: "sim".to_owned(),
+            local: "server".to_owned(),
+            peer: format!("client {flow}"),
+            credentials: None,
+            is_local: false,
+            tls: None,
+            username: None,
+            is_private: false,
+            probe: stream.probe(),
+            descriptors: xpra::transport::Descriptors::default(),
+        };
+        let link = Link::new(stream, info);
+        let door = Arc::default();
+        if links.send(Arrival { link, door }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether two pictures are the same, the byte beside the colours apart.
+fn same(one: &[u8], other: &[u8]) -> bool {
+    let colours = |bytes: &[u8]| {
+        bytes
+            .chunks_exact(4)
+            .map(|pixel| [pixel[0], pixel[1], pixel[2]])
+            .collect::<Vec<_>>()
+    };
+    colours(one) == colours(other)
+}
+
+fn seconds(time: Nanos) -> f64 {
+    time as f64 / SECOND as f64
+}
+
+fn millis(time: Nanos) -> f64 {
+    time as f64 / MILLISECOND as f64
+}

@@ -1,0 +1,234 @@
+//! [`Source`]: a screen of noise, of which each picture changes as many bytes as a profile offers.
+//!
+//! Noise without loss keeps every encoder honest: as many bytes as it says go over the link. The number of a picture
+//! is in its first and its last pixel, so that a client's window tells which one it shows, and whether all of it.
+
+use super::stage::Shared;
+use crate::link::{Nanos, Rng, SECOND};
+use crate::tcp::SERVER;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use xpra::display::{Clipboard, Cursor, DisplayError, Input, Keymap, Screen, ScreenEvent, Selection};
+use xpra::types::{Image, PixelFormat, Rect, Size};
+
+/// As wide as it is, and how high at least.
+const WIDTH: u32 = 192;
+const LEAST: u32 = 4;
+
+/// What a picture is like.
+#[derive(Clone, Debug)]
+pub(crate) struct Drawing {
+    pub(crate) fps: u32,
+    /// Bits a second.
+    pub(crate) rate: u64,
+    /// When the first picture is drawn, and when no more are.
+    pub(crate) begin: Nanos,
+    pub(crate) end: Nanos,
+    /// Damage comes in parts, in any order, some of it twice and some of it late.
+    pub(crate) scrambled: bool,
+    pub(crate) seed: u64,
+}
+
+/// What is known of the source from outside.
+#[derive(Clone, Default)]
+pub(crate) struct Watch(Arc<Mutex<Known>>);
+
+#[derive(Default)]
+struct Known {
+    drawn: Vec<Nanos>,
+    /// When the screen's thread wants to be called.
+    wanted: Option<Nanos>,
+    pixels: Vec<u8>,
+}
+
+impl Watch {
+    /// When that picture was drawn.
+    pub(crate) fn drawn(&self, number: u32) -> Option<Nanos> {
+        self.0.lock().unwrap().drawn.get(number as usize).copied()
+    }
+
+    /// The number of the last picture.
+    pub(crate) fn latest(&self) -> u32 {
+        u32::try_from(self.0.lock().unwrap().drawn.len())
+            .unwrap_or(u32::MAX)
+            .saturating_sub(1)
+    }
+
+    /// When the screen's thread wants to be called.
+    pub(crate) fn wanted(&self) -> Option<Nanos> {
+        self.0.lock().unwrap().wanted
+    }
+
+    /// The last picture.
+    pub(crate) fn pixels(&self) -> Vec<u8> {
+        self.0.lock().unwrap().pixels.clone()
+    }
+}
+
+/// The screen.
+pub(crate) struct Source {
+    drawing: Drawing,
+    shared: Shared,
+    watch: Watch,
+    size: Size,
+    rng: Rng,
+    number: u32,
+    next: Nanos,
+    painted: bool,
+    pixels: Vec<u8>,
+    /// Damage that is told late.
+    held: Vec<ScreenEvent>,
+}
+
+impl Source {
+    pub(crate) fn new(drawing: Drawing, shared: Shared) -> (Self, Watch) {
+        let bytes = drawing.rate / 8 / u64::from(drawing.fps.max(1));
+        let height = u32::try_from(bytes.div_ceil(u64::from(WIDTH) * 3))
+            .unwrap_or(u32::MAX)
+            .clamp(LEAST, 4096);
+        let size = Size::new(WIDTH, height);
+        let watch = Watch::default();
+        let mut source = Self {
+            shared,
+            watch: watch.clone(),
+            size,
+            rng: Rng::new(drawing.seed),
+            number: 0,
+            next: drawing.begin,
+            painted: false,
+            pixels: vec![0; (WIDTH * height * 4) as usize],
+            held: Vec::new(),
+            drawing,
+        };
+        source.watch.0.lock().unwrap().drawn.push(0);
+        source.paint();
+        (source, watch)
+    }
+
+    /// Draws what is due by `now`.
+    fn draw(&mut self, now: Nanos, events: &mut Vec<ScreenEvent>) {
+        events.append(&mut self.held);
+        while self.next <= now && self.next < self.drawing.end {
+            self.number += 1;
+            self.painted = false;
+            self.watch.0.lock().unwrap().drawn.push(self.next);
+            self.next += SECOND / u64::from(self.drawing.fps);
+            if self.drawing.scrambled {
+                self.scramble(events);
+            } else {
+                events.push(ScreenEvent::Damaged(self.size.rect()));
+            }
+        }
+    }
+
+    /// The damage of a picture in bands: in any order, some twice, some after the next picture.
+    fn scramble(&mut self, events: &mut Vec<ScreenEvent>) {
+        let rows = self.size.h.div_ceil(4);
+        let mut bands: Vec<_> = (0..self.size.h)
+            .step_by(rows as usize)
+            .map(|y| Rect::new(0, y.cast_signed(), WIDTH, rows.min(self.size.h - y)))
+            .collect();
+        while !bands.is_empty() {
+            let index = usize::try_from(self.rng.below(bands.len() as u64)).unwrap_or(0);
+            let band = if self.rng.chance(200_000) {
+                bands[index]
+            } else {
+                bands.swap_remove(index)
+            };
+            let late = self.rng.chance(100_000);
+            let events = if late { &mut self.held } else { &mut *events };
+            events.push(ScreenEvent::Damaged(band));
+        }
+    }
+
+    /// Makes the pixels, once somebody wants them.
+    fn paint(&mut self) {
+        if self.painted {
+            return;
+        }
+        self.painted = true;
+        let mut rng = Rng::new(self.drawing.seed ^ u64::from(self.number) << 20);
+        for eight in self.pixels.chunks_exact_mut(8) {
+            eight.copy_from_slice(&rng.next().to_le_bytes());
+        }
+        let number = self.number.to_le_bytes();
+        let last = self.pixels.len() - 4;
+        self.pixels[..3].copy_from_slice(&number[..3]);
+        self.pixels[last..last + 3].copy_from_slice(&number[..3]);
+        if self.next >= self.drawing.end {
+            self.watch.0.lock().unwrap().pixels.clone_from(&self.pixels);
+        }
+    }
+}
+
+/// The number of the picture a window shows, when all of it is of one.
+pub(crate) fn number(image: &Image<'_>) -> Option<u32> {
+    let size = image.size();
+    let [first, last] = [
+        image.row(0).get(..3)?,
+        image.row(size.h - 1).rchunks_exact(4).next()?.get(..3)?,
+    ];
+    let number = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]);
+    (number(first) == number(last)).then(|| number(first))
+}
+
+impl Screen for Source {
+    fn name(&self) -> String {
+        "noise".to_owned()
+    }
+
+    fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Never blocks: notes until when it would have.
+    fn wait(
+        &mut self,
+        _: BorrowedFd<'_>,
+        timeout: Option<Duration>,
+        events: &mut Vec<ScreenEvent>,
+    ) -> Result<(), DisplayError> {
+        let now = self.shared.lock().now();
+        self.draw(now, events);
+        let mut wanted =
+            timeout.map(|timeout| now + u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX / 2));
+        if self.next < self.drawing.end || !self.held.is_empty() {
+            wanted = wanted.into_iter().chain([self.next]).min();
+        }
+        self.watch.0.lock().unwrap().wanted = wanted;
+        Ok(())
+    }
+
+    fn capture(&mut self, rects: &[Rect]) -> Result<Vec<(Rect, Image<'_>)>, DisplayError> {
+        self.paint();
+        self.shared.lock().stirred[SERVER] = true;
+        let whole = Image::new(&self.pixels, self.size, WIDTH as usize * 4, PixelFormat::Bgrx);
+        let part = |rect: &Rect| Some((*rect, whole?.crop(*rect)?));
+        Ok(rects.iter().filter_map(part).collect())
+    }
+
+    fn cursor(&mut self) -> Result<Cursor, DisplayError> {
+        Ok(Cursor::default())
+    }
+
+    fn input(&mut self, _: &Input) -> Result<(), DisplayError> {
+        Ok(())
+    }
+
+    fn set_keymap(&mut self, _: &Keymap) -> Result<(), DisplayError> {
+        Ok(())
+    }
+
+    fn resize(&mut self, _: Size) -> Result<Size, DisplayError> {
+        Ok(self.size)
+    }
+}
+
+impl Clipboard for Source {
+    fn claim(&mut self, _: Selection) {}
+
+    fn read(&mut self, _: u64, _: Selection) {}
+
+    fn give(&mut self, _: u64, _: Option<&str>) {}
+}
