@@ -3,7 +3,6 @@
 use super::exit::{ExitCode, Failure};
 use super::listen::{ListenArgs, announce};
 use super::mdns;
-use super::mmap::MmapArgs;
 use super::options::boolean;
 use super::systemd;
 use crate::discovery::Environment;
@@ -84,9 +83,6 @@ pub struct ServeArgs {
     /// From small packets (0) to little work (100).
     #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub speed: u8,
-    /// Which memory carries pixels.
-    #[command(flatten)]
-    pub mmap: MmapArgs,
     /// Seconds between pings; 0 or no sends none.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub pings: u64,
@@ -164,11 +160,7 @@ pub async fn run(
         None => guess_display(environment.variable("DISPLAY"))?,
     };
     // sockets first: a failure to bind must not disturb the display (`endpoints.md` a.1)
-    let listeners = args
-        .serve
-        .listen
-        .listen(environment, &display, args.serve.mmap.opens_sockets())
-        .await?;
+    let listeners = args.serve.listen.listen(environment, &display).await?;
     let screen = X11Screen::open(Some(&display))?;
     let mut config = args.serve.config(environment);
     if args.serve.mdns
@@ -248,8 +240,8 @@ impl ServeArgs {
             min_quality: self.min_quality.min(self.quality),
             quality: self.quality,
             speed: self.speed,
+            mmap: self.listen.mmap.trust(environment),
             summary: None,
-            mmap: self.mmap.trust(environment),
             connection: crate::protocol::ConnectionConfig {
                 ping_interval: (self.pings > 0).then(|| Duration::from_secs(self.pings)),
                 ..defaults.connection
