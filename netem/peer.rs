@@ -249,6 +249,7 @@ impl Room {
             .env("XDG_CACHE_HOME", self.path("home/.cache"))
             .env("XDG_RUNTIME_DIR", self.path("run"))
             .env("XPRA_SYSTEM_CONF_DIRS", self.path("conf"))
+            .env("XPRA_SSL_CERT_PATHS", self.path("ssl"))
             // Without one, xpra starts a session bus that outlives it.
             .env("DBUS_SESSION_BUS_ADDRESS", "disabled:")
             .env_remove("XAUTHORITY")

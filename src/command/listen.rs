@@ -223,9 +223,10 @@ impl ListenArgs {
             return Ok(None);
         }
         let home = environment.home();
-        let directory = match environment.uid {
-            0 => PathBuf::from("/etc/xpra/ssh"),
-            _ => home.join(".config/xpra/ssh"),
+        let directory = match (environment.variable("XDG_CONFIG_HOME"), environment.uid) {
+            (Some(directory), _) => PathBuf::from(directory).join("xpra/ssh"),
+            (None, 0) => PathBuf::from("/etc/xpra/ssh"),
+            (None, _) => home.join(".config/xpra/ssh"),
         };
         let own = options
             .all("ssh-host-key")
