@@ -177,9 +177,8 @@ pub(super) fn explain(error: &io::Error) -> String {
                 "no version of TLS in common (1.2 and 1.3 are spoken)".to_owned()
             }
             AlertDescription::HandshakeFailure => {
-                "the other end refused: there is no cipher in common, or it wants a certificate (--ssl-cert, --ssl-key)"
-                    .to_owned()
-            },
+                "no cipher in common, or a certificate is wanted (--ssl-cert, --ssl-key)".to_owned()
+            }
             alert => format!("the other end refused: {alert:?}"),
         },
         Some(rustls::Error::InvalidMessage(_)) => format!("the other end does not speak TLS ({error})"),
