@@ -62,7 +62,7 @@ fn our_client(peer: Peer) -> Result<()> {
         let ask = |query: &str| room.run(Peer::Ours, &["version", &format!("{url}{query}")]);
 
         fails_with(&ask("")?, SSL_CERTIFICATE_VERIFY_FAILURE, "SHA256:")?;
-        fails_with(&ask("?ssl-protocol=TLSv1")?, SSL_FAILURE, "--ssl-protocol")?;
+        fails_with(&ask("?ssl-protocol=TLSv1")?, SSL_FAILURE, "ssl-protocol=")?;
         let named = format!("?ssl-ca-certs={cert}");
         fails_with(
             &ask(&format!("{named}&ssl-server-hostname=elsewhere"))?,

@@ -61,9 +61,9 @@ pub enum TlsError {
         reason: String,
     },
     /// The value of an option makes no sense or cannot be had.
-    #[error("--ssl-{name}={value}: {reason}")]
+    #[error("{name}={value}: {reason}")]
     Option {
-        /// Its name, without `ssl-`.
+        /// Its name: `ssl-protocol`.
         name: String,
         /// Its value.
         value: String,
@@ -103,7 +103,7 @@ impl TlsError {
 
     pub(super) fn option(name: &str, value: &str, reason: impl ToString) -> Self {
         Self::Option {
-            name: name.to_owned(),
+            name: format!("ssl-{name}"),
             value: value.to_owned(),
             reason: reason.to_string(),
         }
