@@ -1,7 +1,7 @@
 //! What TLS on a link costs, beside a bare tokio-rustls with the same keys and ciphers in the same run: echoes of
 //! blocks on one connection, and handshakes (both over loopback TCP).
 //!
-//! At the end the ratio of the medians of interleaved rounds is printed.
+//! At the end the ratios of medians of interleaved rounds are printed.
 
 #![expect(
     clippy::unwrap_used,
@@ -238,61 +238,83 @@ fn tls(c: &mut Criterion) {
     handshakes(c, &runtime, &bare);
 }
 
-/// How long something takes: the median of rounds, which alternate between ours and the other.
+/// Ours beside the other, in wall time and in processor time of both ends (which other work on the machine disturbs
+/// less): medians of rounds that alternate.
 fn comparison() {
-    const ROUNDS: usize = 15;
     let (runtime, keys) = (runtime(), Keys::new());
     let (ours, bare) = runtime.block_on(async { (Ours::start(&keys).await, Bare::start(&keys).await) });
     for (name, size) in BLOCKS {
         let (mut near, mut far) = runtime.block_on(async { (ours.open().await, bare.open().await) });
         let (block, mut back) = (vec![7; size], vec![0; size]);
-        let count = (64 << 20) / size;
-        let (mut our_times, mut their_times) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            our_times.push(timed(count, || {
-                runtime.block_on(round_trip(&mut near, &block, &mut back));
-            }));
-            their_times.push(timed(count, || {
-                runtime.block_on(round_trip(&mut far, &block, &mut back));
-            }));
+        let mut rounds = Rounds::default();
+        for _ in 0..50 {
+            for _ in 0..(8 << 20) / size {
+                rounds.ours(|| runtime.block_on(round_trip(&mut near, &block, &mut back)));
+                rounds.bare(|| runtime.block_on(round_trip(&mut far, &block, &mut back)));
+            }
         }
-        let (our_time, their_time) = (median(our_times), median(their_times));
-        let rate = |time: Duration| size as f64 / time.as_secs_f64() / 1e6;
+        rounds.print(&format!("transport/tls-throughput/{name}"));
+    }
+    let mut rounds = Rounds::default();
+    for _ in 0..1500 {
+        rounds.ours(|| runtime.block_on(handshake(&ours)));
+        rounds.bare(|| runtime.block_on(handshake(&bare)));
+    }
+    rounds.print("transport/tls-handshake");
+    let mut rounds = Rounds::default();
+    let options = ClientTlsOptions::default();
+    for _ in 0..20 {
+        rounds.ours(|| drop(ClientTls::new(&options).unwrap()));
+    }
+    let [wall, cpu] = median(rounds.ours);
+    println!("transport/tls-client: this machine's authorities are read in {wall:.1?}, processor {cpu:.1?}");
+}
+
+/// Wall time and processor time of each round.
+#[derive(Default)]
+struct Rounds {
+    ours: Vec<[Duration; 2]>,
+    bare: Vec<[Duration; 2]>,
+}
+
+impl Rounds {
+    fn ours(&mut self, call: impl FnOnce()) {
+        self.ours.push(timed(call));
+    }
+
+    fn bare(&mut self, call: impl FnOnce()) {
+        self.bare.push(timed(call));
+    }
+
+    fn print(self, what: &str) {
+        let ([our_wall, our_cpu], [wall, cpu]) = (median(self.ours), median(self.bare));
+        let percent = |ours: Duration, bare: Duration| 100.0 * bare.as_secs_f64() / ours.as_secs_f64();
         println!(
-            "transport/tls-throughput/{name}: ours {:.0} MB/s, bare {:.0} MB/s: {:.0} %",
-            rate(our_time),
-            rate(their_time),
-            100.0 * rate(our_time) / rate(their_time)
+            "{what}: wall {our_wall:.1?} to {wall:.1?} ({:.0} %), processor {our_cpu:.1?} to {cpu:.1?} ({:.0} %)",
+            percent(our_wall, wall),
+            percent(our_cpu, cpu)
         );
     }
-    let (mut our_times, mut their_times) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        our_times.push(timed(100, || runtime.block_on(handshake(&ours))));
-        their_times.push(timed(100, || runtime.block_on(handshake(&bare))));
-    }
-    let (our_time, their_time) = (median(our_times), median(their_times));
-    println!(
-        "transport/tls-handshake: ours {our_time:.0?}, bare {their_time:.0?}: {:.0} %",
-        100.0 * their_time.as_secs_f64() / our_time.as_secs_f64()
-    );
-    let options = ClientTlsOptions::default();
-    let prepare = (0..ROUNDS).map(|_| timed(1, || drop(ClientTls::new(&options).unwrap())));
-    println!(
-        "transport/tls-client: reading this machine's authorities {:.1?}",
-        median(prepare.collect())
-    );
 }
 
-/// The time of one of `count` calls.
-fn timed(count: usize, mut call: impl FnMut()) -> Duration {
-    let start = Instant::now();
-    (0..count).for_each(|_| call());
-    start.elapsed() / u32::try_from(count).unwrap()
+fn timed(call: impl FnOnce()) -> [Duration; 2] {
+    let (start, busy) = (Instant::now(), processor_time());
+    call();
+    [start.elapsed(), processor_time().saturating_sub(busy)]
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    *times.get(times.len() / 2).expect("some rounds")
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap()
+}
+
+/// The medians of both.
+fn median(times: Vec<[Duration; 2]>) -> [Duration; 2] {
+    [0, 1].map(|kind| {
+        let mut times: Vec<_> = times.iter().filter_map(|time| time.get(kind)).copied().collect();
+        times.sort();
+        *times.get(times.len() / 2).expect("some rounds")
+    })
 }
 
 criterion_group!(benches, tls);
