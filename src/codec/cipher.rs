@@ -14,7 +14,7 @@ use aws_lc_rs::cipher::{
     StreamingEncryptingKey, UnboundCipherKey,
 };
 use aws_lc_rs::error::Unspecified;
-use bytes::{BufMut, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 
 use super::key::xor;
 use super::{Key, KeySize};
@@ -75,11 +75,11 @@ impl Padding {
             .find(|padding| padding.name() == name)
     }
 
-    /// Each of `count` bytes.
-    const fn byte(self, count: u8) -> u8 {
+    /// The first `count` of these bytes.
+    const fn of(self, count: u8) -> [u8; PadTo::Bytes32 as usize] {
         match self {
-            Self::Pkcs7 => count,
-            Self::Legacy => b' ',
+            Self::Pkcs7 => [count; _],
+            Self::Legacy => [b' '; _],
         }
     }
 }
@@ -199,7 +199,7 @@ impl Encryptor {
         let room = out.get_mut(begin..).unwrap_or_default();
         let written = self.cipher.update(payload, room)?.written().len();
         let count = self.config.padding(self.header_size(payload.len()));
-        let padding = [self.config.padding.byte(count); PadTo::Bytes32 as usize];
+        let padding = self.config.padding.of(count);
         let padding = padding.get(..count.into()).unwrap_or_default();
         let room = room.get_mut(written..).unwrap_or_default();
         self.cipher.update(padding, room)?;
@@ -238,28 +238,23 @@ impl Decryptor {
         self.config.wire_size(header_size)
     }
 
-    /// The payload of a record of [`wire_size`](Self::wire_size) bytes; none when it was encrypted with another key.
-    pub fn open(
-        &mut self,
-        header_size: usize,
-        mut record: BytesMut,
-    ) -> Result<Option<BytesMut>, CipherError> {
+    /// Makes a record of [`wire_size`](Self::wire_size) bytes its payload; false when it was encrypted with another key.
+    pub fn open(&mut self, header_size: usize, record: &mut BytesMut) -> Result<bool, CipherError> {
         if !self.config.stream {
             let Some(iv) = record.first_chunk() else {
-                return Ok(None);
+                return Ok(false);
             };
             self.cipher.restart(*iv);
-            drop(record.split_to(BLOCK));
+            record.advance(BLOCK);
         }
-        self.cipher.apply(&mut record)?;
+        self.cipher.apply(record)?;
         let count = self.config.padding(header_size);
         let Some(end) = record.len().checked_sub(count.into()) else {
-            return Ok(None);
+            return Ok(false);
         };
-        let padding = self.config.padding.byte(count);
-        let is_ours = record.iter().skip(end).all(|byte| *byte == padding);
+        let is_ours = record.get(end..) == self.config.padding.of(count).get(..count.into());
         record.truncate(end);
-        Ok(is_ours.then_some(record))
+        Ok(is_ours)
     }
 }
 
