@@ -118,7 +118,7 @@ enum Subcommand {
     /// Save a picture of a session
     Screenshot(ScreenshotArgs),
     /// Share an existing display
-    Shadow(shadow::ShadowArgs),
+    Shadow(Box<shadow::ShadowArgs>),
     /// End servers and their applications
     Stop(ServersArgs),
     /// Print the version of a server
