@@ -21,7 +21,7 @@ fn peer(is_private: bool) -> Peer {
         username: None,
         is_private,
         probe: Probe::default(),
-        descriptors: xpra::transport::Descriptors::default(),
+        descriptors: Default::default(),
     })
 }
 

@@ -1,8 +1,10 @@
-//! Simulations: real servers and clients in worlds of one thread, whose network and clock are turmoil's.
+//! Simulations: real servers and clients in worlds of one thread, whose network and clock are not this machine's.
 //!
 //! Hub, sessions, screen worker, viewer, driver, protocol and codecs are those of the library; only sockets and the
-//! two display threads are replaced. Each scenario is played twice and must take the same course to the last byte;
-//! `XPRA_SIM_SEED` chooses another one. Bandwidth is not simulated here: turmoil has none.
+//! two display threads are replaced. There are two kinds of worlds. Those of `scenarios` are turmoil's: hosts that
+//! crash, networks that stall and part, but no bandwidth. Each is played twice and must take the same course to the
+//! last byte; `XPRA_SIM_SEED` chooses another one. Those of `lab` are links with a rate and a queue between two
+//! kernels, for latency; `cargo sim` plays them one by one, `scoreboard` compares them all with what is written.
 
 #![allow(
     clippy::unwrap_used,

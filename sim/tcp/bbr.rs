@@ -143,11 +143,12 @@ impl Bbr {
                 self.rates.pop_back();
             }
             self.rates.push_back((self.round, rate));
+            // only now: what was seen stays true while there is too little to send
+            while self.rates.len() > 1 && self.rates[0].0 + RATE_ROUNDS < self.round {
+                self.rates.pop_front();
+            }
         }
-        while self.rates.len() > 1 && self.rates[0].0 + RATE_ROUNDS < self.round {
-            self.rates.pop_front();
-        }
-        let expired = sample.now > self.min_rtt_at + MIN_RTT_PERIOD;
+        let expired = self.min_rtt != Nanos::MAX && sample.now > self.min_rtt_at + MIN_RTT_PERIOD;
         if let Some(rtt) = sample.rtt
             && (rtt <= self.min_rtt || expired)
         {

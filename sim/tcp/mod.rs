@@ -46,6 +46,8 @@ pub(crate) struct Network {
 struct Flow {
     ends: [End; 2],
     opening: Opening,
+    /// The server knows of it.
+    arrived: bool,
     /// Nothing of it passes any more: the client has another address.
     dark: bool,
     /// Nobody writes and reads it but the flow itself.
@@ -127,6 +129,7 @@ impl Network {
         self.flows.push(Flow {
             ends: [end(), end()],
             opening: Opening::Asking { times: 0, again: 0 },
+            arrived: false,
             dark: false,
             automatic: false,
             stopped: false,
@@ -315,6 +318,7 @@ impl Network {
         let Flow {
             ends,
             opening,
+            arrived,
             automatic,
             ..
         } = &mut self.flows[flow];
@@ -322,7 +326,7 @@ impl Network {
         match what {
             What::Syn => {
                 // a repeated one is only answered again
-                if matches!(opening, Opening::Asking { times: 1, .. }) || !self.arrivals.contains(&flow) {
+                if !std::mem::replace(arrived, true) {
                     self.arrivals.push_back(flow);
                     self.woken |= wake(&mut self.accepting);
                 }

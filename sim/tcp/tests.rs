@@ -351,3 +351,25 @@ fn as_real_kernels_do() {
         );
     }
 }
+
+/// A sender of little keeps what BBR knew of the link, and one that begins late begins as any other.
+#[test]
+fn bbr_and_a_sender_of_pictures() {
+    let waker = Waker::noop();
+    let mut net = network(10 * MBIT, 20 * MILLISECOND, 1_250_000);
+    net.run(100 * SECOND);
+    let flow = net.connect(Algorithm::Bbr);
+    net.run(101 * SECOND);
+    for frame in 1010..1300 {
+        let at = frame * SECOND / 10;
+        net.run(at);
+        net.write(flow, SERVER, 12_500, waker);
+        net.run(at + 70 * MILLISECOND);
+        assert_eq!(
+            net.readable(flow, CLIENT, waker),
+            Readable::Bytes(12_500),
+            "{frame}"
+        );
+        net.consume(flow, CLIENT, 12_500);
+    }
+}

@@ -235,7 +235,7 @@ impl ListenArgs {
             key_directory: directory,
             authorized_keys: Some(home.join(".ssh/authorized_keys")),
             username: Some(environment.username()),
-            passwords: auth.asks().then(|| SshPasswords::new(Arc::clone(auth))),
+            passwords: auth.asks().then(|| SshPasswords::of(Arc::clone(auth))),
             // where everybody may come in without SSH, or was meant to
             allow_none: auth.names().all(|name| name == "none") && (may || !auth.is_empty()),
         });

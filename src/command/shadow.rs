@@ -10,7 +10,9 @@ use crate::display::Screen;
 use crate::display::x11::{X11Screen, guess_display};
 use crate::session::server::{self, Door, ServerConfig, ServerEnd, Summary};
 use crate::transport::Listener;
+use crate::transport::tls::ServerTls;
 use crate::types::Encoding;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -188,9 +190,14 @@ pub async fn serve(
     tracing::info!("sharing display {} ({})", screen.name(), screen.size());
     tracing::info!("xpra is ready.");
     systemd::ready();
+    let certificates: Vec<_> = listeners
+        .iter()
+        .filter_map(|(_, door)| door.tls.clone())
+        .collect();
     let end = tokio::select! {
         biased;
         end = server::run(listeners, screen, config, shutdown) => end,
+        never = reload(certificates) => match never {},
         never = systemd::watchdog() => match never {},
     };
     systemd::stopping();
@@ -203,6 +210,22 @@ pub async fn serve(
         ServerEnd::DisplayLost(why) => Err(Failure::new(ExitCode::NoDisplay, why)),
         ServerEnd::Asked | ServerEnd::Idle => Ok(ExitCode::Ok),
     }
+}
+
+/// Reads certificates again whenever the process is told to (`SIGHUP`), for connections from then on.
+async fn reload(certificates: Vec<ServerTls>) -> Infallible {
+    let Some(mut hangups) = super::hangups() else {
+        return std::future::pending().await;
+    };
+    while hangups.recv().await.is_some() {
+        for tls in &certificates {
+            match tls.reload() {
+                Ok(()) => tracing::info!("read the certificate again: {}", tls.file().display()),
+                Err(error) => tracing::error!("the certificate stays as it was: {error}"),
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 fn normal_display(display: &str) -> String {

@@ -83,10 +83,10 @@ pub struct ServerConfig {
     pub quality: u8,
     /// `speed`, 0 to 100.
     pub speed: u8,
-    /// `mmap`: which memory of clients may be used for pixels; `None` is none.
-    pub mmap: Option<Trust>,
     /// Where to tell how many clients there are, and what the session is called, whenever that changes.
     pub summary: Option<watch::Sender<Summary>>,
+    /// `mmap`: which memory of clients may be used for pixels; `None` is none.
+    pub mmap: Option<Trust>,
     /// Timers of connections.
     pub connection: ConnectionConfig,
 }
@@ -113,8 +113,8 @@ impl Default for ServerConfig {
             min_quality: 30,
             quality: 95,
             speed: 50,
-            mmap: None,
             summary: None,
+            mmap: None,
             connection: ConnectionConfig::default(),
         }
     }
@@ -148,7 +148,8 @@ pub(crate) struct Facts {
     pub(crate) config: ServerConfig,
     pub(crate) screen: ScreenFacts,
     pub(crate) started: Instant,
-    pub(crate) listeners: Vec<String>,
+    /// The places to come in by, and how they treat those who do.
+    pub(crate) doors: Vec<(String, Arc<Door>)>,
 }
 
 /// What connections ask of the hub.
@@ -246,24 +247,24 @@ pub async fn run(
 ) -> std::io::Result<ServerEnd> {
     let screen = screen::start(screen)?;
     let (links, arrivals) = mpsc::channel(16);
-    let names = listeners
+    let doors = listeners
         .iter()
-        .map(|(listener, _)| listener.to_string())
+        .map(|(listener, door)| (listener.to_string(), Arc::clone(door)))
         .collect();
     let mut listening: JoinSet<_> = listeners
         .into_iter()
         .map(|(listener, door)| accept(listener, door, links.clone()))
         .collect();
-    let end = serve(arrivals, names, screen, config, shutdown).await;
+    let end = serve(arrivals, doors, screen, config, shutdown).await;
     listening.shutdown().await;
     Ok(end)
 }
 
 /// Serves a screen whose worker runs already to whoever arrives, until `shutdown` resolves or a client asks for the
-/// end. `listeners` are the names of the places the links come from.
+/// end. `doors` are what they come in by, and what those places are called.
 pub async fn serve(
     mut arrivals: mpsc::Receiver<Arrival>,
-    listeners: Vec<String>,
+    doors: Vec<(String, Arc<Door>)>,
     started: Started,
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
@@ -275,7 +276,7 @@ pub async fn serve(
             config,
             screen: started.facts,
             started: super::now(),
-            listeners,
+            doors,
         }),
         screen: started.outbox,
         requests,

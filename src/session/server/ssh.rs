@@ -13,7 +13,7 @@ pub struct SshPasswords(Arc<Chain>);
 
 impl SshPasswords {
     /// The check of these modules.
-    pub fn new(chain: Arc<Chain>) -> Arc<dyn PasswordCheck> {
+    pub fn of(chain: Arc<Chain>) -> Arc<dyn PasswordCheck> {
         Arc::new(Self(chain))
     }
 }
@@ -36,7 +36,7 @@ impl PasswordCheck for SshPasswords {
             tls: None,
             is_private: true,
             probe: Probe::default(),
-            descriptors: crate::transport::Descriptors::default(),
+            descriptors: Default::default(),
         };
         let peer = Peer::new(info).named(user);
         Box::pin(async { check_password(&self.0, peer, password).await.is_ok() })

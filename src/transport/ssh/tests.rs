@@ -432,7 +432,7 @@ async fn a_peer_has_its_time_and_no_more() {
         tls: None,
         is_private: false,
         probe: Probe::default(),
-        descriptors: crate::transport::Descriptors::default(),
+        descriptors: Default::default(),
     };
     let served = serve(Link::new(theirs, info), &world.server).await;
     assert_eq!(served.unwrap_err().kind(), std::io::ErrorKind::TimedOut);

@@ -73,7 +73,7 @@ fn info() -> LinkInfo {
         username: None,
         is_private: true,
         probe: Probe::default(),
-        descriptors: crate::transport::Descriptors::default(),
+        descriptors: Default::default(),
     }
 }
 

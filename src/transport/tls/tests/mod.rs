@@ -148,7 +148,7 @@ pub(super) fn link(stream: impl crate::transport::Stream + 'static) -> Link {
         username: None,
         is_private: false,
         probe: Probe::default(),
-        descriptors: crate::transport::Descriptors::default(),
+        descriptors: Default::default(),
     };
     Link::new(stream, info)
 }
