@@ -11,6 +11,7 @@ mod door;
 mod hello;
 mod info;
 mod line;
+mod login;
 mod request;
 mod session;
 mod sharing;
