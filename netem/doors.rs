@@ -41,14 +41,15 @@ fn what_is_not_spoken_is_refused() -> Result<()> {
         let source = Display::start(SCREEN, &room.logs())?;
         let screen = Display::start(SCREEN, &room.logs())?;
         let shown = Shown::open(&source, "card", 10, 20, &Picture::card(CARD, 1))?;
-        let plain = Server::start(room, Peer::Ours, Mode::Shadow, &source)?;
+        let no_tls = ["--ssl-upgrade=no".to_owned()];
+        let plain = Server::start_also(room, Peer::Ours, Mode::Shadow, &source, &no_tls)?;
         let mut viewer = attach(room, Peer::Ours, &plain, Via::Unix, &screen)?;
         sees(&screen, 1)?;
 
         let other = Display::start(SCREEN, &room.logs())?;
         let mut doors = Doors::open(room, &other)?;
         for (port, what, bytes, words) in [
-            (plain.port(), "TLS without a certificate", TLS, WORDS),
+            (plain.port(), "TLS on tcp", TLS, WORDS),
             (plain.port(), "noise on tcp", NOISE, WORDS),
             (doors.ssl, "HTTP on ssl", HTTP, NO_HTTP),
             (doors.ssl, "SSH on ssl", SSH, WORDS),

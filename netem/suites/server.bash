@@ -82,12 +82,15 @@ serve() {
 # An authority, a certificate of it, and a host key.
 make_keys() {
     local curve=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
-    openssl req -x509 "${curve[@]}" -days 30 -subj '/CN=suite authority' -keyout "$work/ca.key" -out "$work/ca.pem"
+    openssl req -x509 "${curve[@]}" -days 90 -subj '/CN=suite authority' -addext keyUsage=critical,keyCertSign,cRLSign \
+        -keyout "$work/ca.key" -out "$work/ca.pem"
     openssl req "${curve[@]}" -subj /CN=localhost -keyout "$work/key.pem" -out "$work/cert.csr"
-    openssl x509 -req -in "$work/cert.csr" -CA "$work/ca.pem" -CAkey "$work/ca.key" -CAcreateserial -days 30 \
+    openssl x509 -req -in "$work/cert.csr" -CA "$work/ca.pem" -CAkey "$work/ca.key" -CAcreateserial -days 90 \
         -out "$work/cert.pem" -extfile /dev/stdin <<END
 subjectAltName=DNS:localhost,IP:127.0.0.1
+keyUsage=critical,digitalSignature
 extendedKeyUsage=serverAuth
+authorityKeyIdentifier=keyid
 END
     ssh-keygen -q -t ed25519 -N '' -f "$work/host_key"
 } 2>"$work/keys.log"
