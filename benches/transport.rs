@@ -1,7 +1,8 @@
 //! What TLS on a link costs, beside a bare tokio-rustls with the same keys and ciphers in the same run: echoes of
-//! blocks on one connection, and handshakes (both over loopback TCP).
+//! blocks on one connection, and handshakes (both over loopback TCP). And what looking at a peer's first bytes costs:
+//! connections to a port for several protocols, beside those to one for xpra's alone.
 //!
-//! At the end the ratios of medians of interleaved rounds are printed.
+//! At the end the ratio of the medians of interleaved rounds is printed, or what is added.
 
 #![expect(
     clippy::unwrap_used,
@@ -25,7 +26,19 @@ use tokio::runtime::Runtime;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use xpra::address::{Address, Bind, DEFAULT_MIN_PORT, TransportKind};
 use xpra::transport::tls::{CaCerts, ClientTls, ClientTlsOptions, ServerTls, ServerTlsOptions, VerifyMode};
-use xpra::transport::{BoxedStream, ConnectOptions, Link, ListenOptions, connect, listen};
+use xpra::transport::{BoxedStream, ConnectOptions, Link, ListenOptions, Listener, Spoken, connect, listen};
+
+/// How often ours and the other take turns.
+const ROUNDS: usize = 15;
+
+/// As long as the hello of a request that only wants to know whether somebody is there, in a record.
+const FIRST_RECORD: [u8; 208] = {
+    let mut record = [0; 208];
+    record[0] = b'P';
+    record[1] = 0x10;
+    record[7] = 200;
+    record
+};
 
 const BLOCKS: [(&str, usize); 2] = [("64KiB", 64 << 10), ("1MiB", 1 << 20)];
 
@@ -62,6 +75,11 @@ impl Keys {
     }
 }
 
+async fn listener() -> Listener {
+    let bind = Bind::parse(TransportKind::Tcp, "127.0.0.1:0", DEFAULT_MIN_PORT).unwrap();
+    listen(&bind, &ListenOptions::default()).await.unwrap().remove(0)
+}
+
 /// An implementation of TLS whose server echoes what it gets.
 trait Tls {
     const NAME: &str;
@@ -86,8 +104,7 @@ impl Ours {
         };
         #[expect(clippy::disallowed_methods, reason = "certificates have real dates")]
         let server = ServerTls::new(&options, SystemTime::now()).unwrap();
-        let bind = Bind::parse(TransportKind::Tcp, "127.0.0.1:0", DEFAULT_MIN_PORT).unwrap();
-        let listener = listen(&bind, &ListenOptions::default()).await.unwrap().remove(0);
+        let listener = listener().await;
         let tcp = listener.to_string().parse().unwrap();
         tokio::spawn(async move {
             loop {
@@ -202,6 +219,31 @@ async fn handshake(tls: &impl Tls) {
     round_trip(&mut stream, &[1], &mut [0]).await;
 }
 
+/// A port that echoes, after a look at what is spoken if it `detects`.
+async fn echoing(detects: bool) -> Address {
+    let listener = listener().await;
+    let address = listener.to_string().parse().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let mut link = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                if detects {
+                    assert_eq!(Spoken::of(&mut link).await?, Spoken::Xpra);
+                }
+                echo(link.stream).await
+            });
+        }
+    });
+    address
+}
+
+/// From nothing to the answer to the first record.
+async fn first_exchange(address: &Address) {
+    let mut link = connect(address, &ConnectOptions::default()).await.unwrap();
+    let mut back = FIRST_RECORD;
+    round_trip(&mut link.stream, &FIRST_RECORD, &mut back).await;
+}
+
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -236,6 +278,34 @@ fn tls(c: &mut Criterion) {
     throughput(c, &runtime, &bare);
     handshakes(c, &runtime, &ours);
     handshakes(c, &runtime, &bare);
+}
+
+fn detect(c: &mut Criterion) {
+    let runtime = runtime();
+    let mut group = c.benchmark_group("transport/detect");
+    for (name, detects) in [("plain", false), ("detecting", true)] {
+        let address = runtime.block_on(echoing(detects));
+        group.bench_function(name, |b| b.iter(|| runtime.block_on(first_exchange(&address))));
+    }
+    group.finish();
+}
+
+/// What a look at the first bytes adds to the first exchange.
+fn detection() {
+    let runtime = runtime();
+    let (plain, detecting) = runtime.block_on(async { (echoing(false).await, echoing(true).await) });
+    let (mut plain_times, mut detecting_times) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        for _ in 0..100 {
+            plain_times.push(timed(|| runtime.block_on(first_exchange(&plain))));
+            detecting_times.push(timed(|| runtime.block_on(first_exchange(&detecting))));
+        }
+    }
+    let ([plain_time, _], [detecting_time, _]) = (median(plain_times), median(detecting_times));
+    println!(
+        "transport/detect: plain {plain_time:.1?}, detecting {detecting_time:.1?}: {:.1} us added",
+        (detecting_time.as_secs_f64() - plain_time.as_secs_f64()) * 1e6
+    );
 }
 
 /// Ours beside the other, in wall time and in processor time of both ends (which other work on the machine disturbs
@@ -317,13 +387,14 @@ fn median(times: Vec<[Duration; 2]>) -> [Duration; 2] {
     })
 }
 
-criterion_group!(benches, tls);
+criterion_group!(benches, tls, detect);
 
 fn main() {
     benches();
     // `cargo test --benches` only wants to know that it runs
     if !std::env::args().any(|argument| argument == "--test") {
         comparison();
+        detection();
     }
     Criterion::default().configure_from_args().final_summary();
 }
