@@ -71,6 +71,8 @@ fn bulk(criterion: &mut Criterion) {
         });
     }
     group.finish();
+    // russh closes its channels in a task
+    let _entered = runtime.enter();
     drop((client, server));
 }
 

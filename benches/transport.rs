@@ -1,7 +1,8 @@
 //! What TLS on a link costs, beside a bare tokio-rustls with the same keys and ciphers in the same run: echoes of
-//! blocks on one connection, and handshakes (both over loopback TCP).
+//! blocks on one connection, and handshakes (both over loopback TCP). And what looking at a peer's first bytes costs:
+//! connections to a port for several protocols, beside those to one for xpra's alone.
 //!
-//! At the end the ratio of the medians of interleaved rounds is printed.
+//! At the end the ratio of the medians of interleaved rounds is printed, or what is added.
 
 #![expect(
     clippy::unwrap_used,
@@ -25,7 +26,19 @@ use tokio::runtime::Runtime;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use xpra::address::{Address, Bind, DEFAULT_MIN_PORT, TransportKind};
 use xpra::transport::tls::{CaCerts, ClientTls, ClientTlsOptions, ServerTls, ServerTlsOptions, VerifyMode};
-use xpra::transport::{BoxedStream, ConnectOptions, Link, ListenOptions, connect, listen};
+use xpra::transport::{BoxedStream, ConnectOptions, Link, ListenOptions, Listener, Spoken, connect, listen};
+
+/// How often ours and the other take turns.
+const ROUNDS: usize = 15;
+
+/// As long as the hello of a request that only wants to know whether somebody is there, in a record.
+const FIRST_RECORD: [u8; 208] = {
+    let mut record = [0; 208];
+    record[0] = b'P';
+    record[1] = 0x10;
+    record[7] = 200;
+    record
+};
 
 const BLOCKS: [(&str, usize); 2] = [("64KiB", 64 << 10), ("1MiB", 1 << 20)];
 
@@ -62,6 +75,11 @@ impl Keys {
     }
 }
 
+async fn listener() -> Listener {
+    let bind = Bind::parse(TransportKind::Tcp, "127.0.0.1:0", DEFAULT_MIN_PORT).unwrap();
+    listen(&bind, &ListenOptions::default()).await.unwrap().remove(0)
+}
+
 /// An implementation of TLS whose server echoes what it gets.
 trait Tls {
     const NAME: &str;
@@ -86,8 +104,7 @@ impl Ours {
         };
         #[expect(clippy::disallowed_methods, reason = "certificates have real dates")]
         let server = ServerTls::new(&options, SystemTime::now()).unwrap();
-        let bind = Bind::parse(TransportKind::Tcp, "127.0.0.1:0", DEFAULT_MIN_PORT).unwrap();
-        let listener = listen(&bind, &ListenOptions::default()).await.unwrap().remove(0);
+        let listener = listener().await;
         let tcp = listener.to_string().parse().unwrap();
         tokio::spawn(async move {
             loop {
@@ -202,6 +219,31 @@ async fn handshake(tls: &impl Tls) {
     round_trip(&mut stream, &[1], &mut [0]).await;
 }
 
+/// A port that echoes, after a look at what is spoken if it `detects`.
+async fn echoing(detects: bool) -> Address {
+    let listener = listener().await;
+    let address = listener.to_string().parse().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let mut link = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                if detects {
+                    assert_eq!(Spoken::of(&mut link).await?, Spoken::Xpra);
+                }
+                echo(link.stream).await
+            });
+        }
+    });
+    address
+}
+
+/// From nothing to the answer to the first record.
+async fn first_exchange(address: &Address) {
+    let mut link = connect(address, &ConnectOptions::default()).await.unwrap();
+    let mut back = FIRST_RECORD;
+    round_trip(&mut link.stream, &FIRST_RECORD, &mut back).await;
+}
+
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -238,70 +280,121 @@ fn tls(c: &mut Criterion) {
     handshakes(c, &runtime, &bare);
 }
 
-/// How long something takes: the median of rounds, which alternate between ours and the other.
+fn detect(c: &mut Criterion) {
+    let runtime = runtime();
+    let mut group = c.benchmark_group("transport/detect");
+    for (name, detects) in [("plain", false), ("detecting", true)] {
+        let address = runtime.block_on(echoing(detects));
+        group.bench_function(name, |b| b.iter(|| runtime.block_on(first_exchange(&address))));
+    }
+    group.finish();
+}
+
+/// What a look at the first bytes adds to the first exchange.
+fn detection() {
+    let runtime = runtime();
+    let (plain, detecting) = runtime.block_on(async { (echoing(false).await, echoing(true).await) });
+    let (mut plain_times, mut detecting_times) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        for _ in 0..100 {
+            plain_times.push(timed(|| runtime.block_on(first_exchange(&plain))));
+            detecting_times.push(timed(|| runtime.block_on(first_exchange(&detecting))));
+        }
+    }
+    let ([plain_time, _], [detecting_time, _]) = (median(plain_times), median(detecting_times));
+    println!(
+        "transport/detect: plain {plain_time:.1?}, detecting {detecting_time:.1?}: {:.1} us added",
+        (detecting_time.as_secs_f64() - plain_time.as_secs_f64()) * 1e6
+    );
+}
+
+/// Ours beside the other, in wall time and in processor time of both ends (which other work on the machine disturbs
+/// less): medians of rounds that alternate.
 fn comparison() {
-    const ROUNDS: usize = 15;
     let (runtime, keys) = (runtime(), Keys::new());
     let (ours, bare) = runtime.block_on(async { (Ours::start(&keys).await, Bare::start(&keys).await) });
     for (name, size) in BLOCKS {
         let (mut near, mut far) = runtime.block_on(async { (ours.open().await, bare.open().await) });
         let (block, mut back) = (vec![7; size], vec![0; size]);
-        let count = (64 << 20) / size;
-        let (mut our_times, mut their_times) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            our_times.push(timed(count, || {
-                runtime.block_on(round_trip(&mut near, &block, &mut back));
-            }));
-            their_times.push(timed(count, || {
-                runtime.block_on(round_trip(&mut far, &block, &mut back));
-            }));
+        let mut rounds = Rounds::default();
+        for _ in 0..50 {
+            for _ in 0..(8 << 20) / size {
+                rounds.ours(|| runtime.block_on(round_trip(&mut near, &block, &mut back)));
+                rounds.bare(|| runtime.block_on(round_trip(&mut far, &block, &mut back)));
+            }
         }
-        let (our_time, their_time) = (median(our_times), median(their_times));
-        let rate = |time: Duration| size as f64 / time.as_secs_f64() / 1e6;
+        rounds.print(&format!("transport/tls-throughput/{name}"));
+    }
+    let mut rounds = Rounds::default();
+    for _ in 0..1500 {
+        rounds.ours(|| runtime.block_on(handshake(&ours)));
+        rounds.bare(|| runtime.block_on(handshake(&bare)));
+    }
+    rounds.print("transport/tls-handshake");
+    let mut rounds = Rounds::default();
+    let options = ClientTlsOptions::default();
+    for _ in 0..20 {
+        rounds.ours(|| drop(ClientTls::new(&options).unwrap()));
+    }
+    let [wall, cpu] = median(rounds.ours);
+    println!("transport/tls-client: this machine's authorities are read in {wall:.1?}, processor {cpu:.1?}");
+}
+
+/// Wall time and processor time of each round.
+#[derive(Default)]
+struct Rounds {
+    ours: Vec<[Duration; 2]>,
+    bare: Vec<[Duration; 2]>,
+}
+
+impl Rounds {
+    fn ours(&mut self, call: impl FnOnce()) {
+        self.ours.push(timed(call));
+    }
+
+    fn bare(&mut self, call: impl FnOnce()) {
+        self.bare.push(timed(call));
+    }
+
+    fn print(self, what: &str) {
+        let ([our_wall, our_cpu], [wall, cpu]) = (median(self.ours), median(self.bare));
+        let percent = |ours: Duration, bare: Duration| 100.0 * bare.as_secs_f64() / ours.as_secs_f64();
         println!(
-            "transport/tls-throughput/{name}: ours {:.0} MB/s, bare {:.0} MB/s: {:.0} %",
-            rate(our_time),
-            rate(their_time),
-            100.0 * rate(our_time) / rate(their_time)
+            "{what}: wall {our_wall:.1?} to {wall:.1?} ({:.0} %), processor {our_cpu:.1?} to {cpu:.1?} ({:.0} %)",
+            percent(our_wall, wall),
+            percent(our_cpu, cpu)
         );
     }
-    let (mut our_times, mut their_times) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        our_times.push(timed(100, || runtime.block_on(handshake(&ours))));
-        their_times.push(timed(100, || runtime.block_on(handshake(&bare))));
-    }
-    let (our_time, their_time) = (median(our_times), median(their_times));
-    println!(
-        "transport/tls-handshake: ours {our_time:.0?}, bare {their_time:.0?}: {:.0} %",
-        100.0 * their_time.as_secs_f64() / our_time.as_secs_f64()
-    );
-    let options = ClientTlsOptions::default();
-    let prepare = (0..ROUNDS).map(|_| timed(1, || drop(ClientTls::new(&options).unwrap())));
-    println!(
-        "transport/tls-client: reading this machine's authorities {:.1?}",
-        median(prepare.collect())
-    );
 }
 
-/// The time of one of `count` calls.
-fn timed(count: usize, mut call: impl FnMut()) -> Duration {
-    let start = Instant::now();
-    (0..count).for_each(|_| call());
-    start.elapsed() / u32::try_from(count).unwrap()
+fn timed(call: impl FnOnce()) -> [Duration; 2] {
+    let (start, busy) = (Instant::now(), processor_time());
+    call();
+    [start.elapsed(), processor_time().saturating_sub(busy)]
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    *times.get(times.len() / 2).expect("some rounds")
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap()
 }
 
-criterion_group!(benches, tls);
+/// The medians of both.
+fn median(times: Vec<[Duration; 2]>) -> [Duration; 2] {
+    [0, 1].map(|kind| {
+        let mut times: Vec<_> = times.iter().filter_map(|time| time.get(kind)).copied().collect();
+        times.sort();
+        *times.get(times.len() / 2).expect("some rounds")
+    })
+}
+
+criterion_group!(benches, tls, detect);
 
 fn main() {
     benches();
     // `cargo test --benches` only wants to know that it runs
     if !std::env::args().any(|argument| argument == "--test") {
         comparison();
+        detection();
     }
     Criterion::default().configure_from_args().final_summary();
 }

@@ -60,7 +60,7 @@ fn files_hold_where_the_command_line_says_nothing() -> Result<()> {
         );
 
         drop((client, server));
-        let auth = "tcp-auth = file:filename=/nowhere\n";
+        let auth = "rfb-auth = file:filename=/nowhere\n";
         fs::write(room.path("conf/conf.d/20.conf"), auth)?;
         let command = room.run(Peer::Ours, &["shadow", &shared.name()])?;
         let said = String::from_utf8_lossy(&command.stderr);

@@ -11,7 +11,7 @@ use xpra::types::Size;
 
 use crate::display::{Display, Shown};
 use crate::grid::{CARD, sees};
-use crate::peer::{Mode, Peer, Server, Via, attach};
+use crate::peer::{Keys, Mode, Peer, Server, Via, attach};
 use crate::picture::Picture;
 use crate::with;
 
@@ -26,6 +26,11 @@ const LOGIN_TIMEOUT: Range<Duration> = Duration::from_secs(5)..Duration::from_se
 
 /// What a server may have resident after all of this, in KiB.
 const MEMORY_LIMIT: u64 = 256 << 10;
+
+/// How many are slow at once, how slow they are, and how many pictures are to be shown meanwhile.
+const SLOW_STRANGERS: usize = 60;
+const BETWEEN_BYTES: Duration = Duration::from_millis(250);
+const LEAST_PICTURES: u32 = 5;
 
 const RENCODEPLUS: u8 = 0x10;
 
@@ -94,6 +99,36 @@ fn others_keep_working() -> Result<()> {
         shown.show(&Picture::card(CARD, 6))?;
         sees(&screen, 6)?;
         ensure!(viewer.is_running(), "the client is gone");
+        Ok(())
+    })
+}
+
+#[test]
+fn slow_strangers_are_ended() -> Result<()> {
+    with(&[Peer::Ours], |room| {
+        let source = Display::start(SCREEN, &room.logs())?;
+        let screen = Display::start(SCREEN, &room.logs())?;
+        let shown = Shown::open(&source, "card", 10, 20, &Picture::card(CARD, 1))?;
+        let with_tls = [format!("--ssl-cert={}", Keys::new(room)?.certificate.display())];
+        let server = Server::start_also(room, Peer::Ours, Mode::Shadow, &source, &with_tls)?;
+        let mut viewer = attach(room, Peer::Ours, &server, Via::Unix, &screen)?;
+        sees(&screen, 1)?;
+
+        let port = server.port();
+        let crowd = thread::spawn(move || trickle(port));
+        let mut seed = 1;
+        while !crowd.is_finished() {
+            seed += 1;
+            shown.show(&Picture::card(CARD, seed))?;
+            sees(&screen, seed)?;
+        }
+        crowd.join().unwrap()?;
+        ensure!(
+            seed >= LEAST_PICTURES,
+            "{seed} pictures beside the crowd, at least {LEAST_PICTURES} were expected"
+        );
+        ensure!(viewer.is_running(), "the client is gone");
+        room.ask(Peer::Ours, &["version", &server.url(Peer::Ours, Via::Tcp)])?;
         Ok(())
     })
 }
@@ -181,6 +216,46 @@ fn ends_by_login_timeout(port: u16, start: &[u8]) -> Result<()> {
         }
     }
     bail!("still open after {:?}", begin.elapsed())
+}
+
+/// Begins to speak HTTP, TLS and xpra on many connections, a byte at a time on each, and checks that the login timeout
+/// ends them all.
+fn trickle(port: u16) -> Result<()> {
+    let beginnings: [(&str, &[u8]); 3] = [
+        ("HTTP", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "),
+        ("TLS", b"\x16\x03\x01\x20\x00\x01\x00\x1f\xfc\x03\x03"),
+        ("xpra", &record_header(RENCODEPLUS, 0, 0, 60_000)),
+    ];
+    let begin = Instant::now();
+    let mut slow = Vec::new();
+    for (what, text) in beginnings.iter().cycle().take(SLOW_STRANGERS) {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_nonblocking(true)?;
+        slow.push((*what, *text, stream));
+    }
+    for turn in 0.. {
+        let passed = begin.elapsed();
+        for (what, _, _) in slow.extract_if(.., |(_, _, stream)| closed(stream).is_ok()) {
+            ensure!(
+                passed >= LOGIN_TIMEOUT.start,
+                "{what} ended after {passed:?} already"
+            );
+        }
+        if slow.is_empty() {
+            break;
+        }
+        let left: Vec<_> = slow.iter().map(|(what, _, _)| what).collect();
+        ensure!(
+            passed < LOGIN_TIMEOUT.end,
+            "after {passed:?} still open: {left:?}"
+        );
+        for (_, text, stream) in &mut slow {
+            // The end is seen by the next read.
+            stream.write_all(&[text.get(turn).copied().unwrap_or(b'a')]).ok();
+        }
+        thread::sleep(BETWEEN_BYTES);
+    }
+    Ok(())
 }
 
 /// Reads until the server closes; an error when it is silent for the stream's time limit.

@@ -17,6 +17,7 @@ mod clipboard;
 mod config;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod display;
+mod doors;
 mod grid;
 mod hostile;
 mod html5;

@@ -249,6 +249,7 @@ impl Room {
             .env("XDG_CACHE_HOME", self.path("home/.cache"))
             .env("XDG_RUNTIME_DIR", self.path("run"))
             .env("XPRA_SYSTEM_CONF_DIRS", self.path("conf"))
+            .env("XPRA_SSL_CERT_PATHS", self.path("ssl"))
             // Without one, xpra starts a session bus that outlives it.
             .env("DBUS_SESSION_BUS_ADDRESS", "disabled:")
             .env_remove("XAUTHORITY")
@@ -420,7 +421,18 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `peer` on `display`, on a TCP port and the default unix socket, and waits until it is ready.
     pub(crate) fn start(room: &Room, peer: Peer, mode: Mode, display: &Display) -> Result<Self> {
-        let mut server = Self::launch(room, peer, mode, display)?;
+        Self::start_also(room, peer, mode, display, &[])
+    }
+
+    /// As [`Server::start`], with more options.
+    pub(crate) fn start_also(
+        room: &Room,
+        peer: Peer,
+        mode: Mode,
+        display: &Display,
+        also: &[String],
+    ) -> Result<Self> {
+        let mut server = Self::launch(room, peer, mode, display, also)?;
         server.process.wait_for_log(READY, READY_LIMIT)?;
         server.socket = server.find_socket(room, display)?;
         Ok(server)
@@ -464,10 +476,17 @@ impl Server {
         Ok(process)
     }
 
-    /// As [`Server::start`], without waiting: the unix socket is not known yet.
-    pub(crate) fn launch(room: &Room, peer: Peer, mode: Mode, display: &Display) -> Result<Self> {
+    /// As [`Server::start_also`], without waiting: the unix socket is not known yet.
+    pub(crate) fn launch(
+        room: &Room,
+        peer: Peer,
+        mode: Mode,
+        display: &Display,
+        also: &[String],
+    ) -> Result<Self> {
         let port = free_port()?;
-        let options = ["--bind=auto".to_owned(), format!("--bind-tcp=127.0.0.1:{port}")];
+        let mut options = vec!["--bind=auto".to_owned(), format!("--bind-tcp=127.0.0.1:{port}")];
+        options.extend_from_slice(also);
         let process = Self::spawn(room, peer, mode, display, &options)?;
         Ok(Self {
             peer,

@@ -139,7 +139,9 @@ impl<'a> Reader<'a> {
         let log = self.room.logs().join(format!("readme-{line:03}.log"));
         let start = |script: &str, display: Option<&Display>| {
             let mut shell = self.room.shell(script, display)?;
-            shell.env("XPRA_SOCKET_DIRS", sockets(self.room));
+            shell
+                .env("XPRA_SOCKET_DIRS", sockets(self.room))
+                .env("USER", "reader");
             Process::start(command, shell, &log)
         };
         match command.split(' ').nth(1) {

@@ -355,7 +355,7 @@ fn script(path: &Path, text: &str) -> Result<()> {
     Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
 }
 
-fn keygen(path: &Path) -> Result<()> {
+pub(crate) fn keygen(path: &Path) -> Result<()> {
     if !path.exists() {
         let status = Command::new("ssh-keygen")
             .args(["-q", "-t", "ed25519", "-N", "", "-f"])

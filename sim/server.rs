@@ -94,7 +94,7 @@ pub(crate) async fn run(serving: Serving, inside: Inside) -> turmoil::Result {
     let place = format!("tcp://{SERVER}:{PORT}");
     server::serve(
         arrivals,
-        vec![place],
+        vec![(place, Arc::default())],
         screen,
         serving.config,
         std::future::pending(),

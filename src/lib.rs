@@ -45,15 +45,15 @@
 //! | [`transport`] | open byte streams: connect and listen; the only code that knows their kinds |
 //! | [`auth`] | who may use a session: digests, modules, where a client's passwords come from |
 //! | [`web`] | HTTP on a server's ports: files, facts, the way to a WebSocket |
-//! | [`discovery`] | this machine's sessions: where sockets are, which answer, which one is meant |
+//! | [`discovery`] | sessions of this machine and of the network: where they are, which answer, which one is meant |
 //! | [`session`] | servers, clients and single requests: every task, thread and channel |
 //! | [`command`] | the subcommands of `xpra-rs` |
 //!
 //! # Dependency direction
 //!
 //! Arrows point down only: which module may name which is the table `MAY_USE` in this file, and a test compares it
-//! with the sources. tokio is known to `transport`, `auth`, `web`, `discovery`, `session` and `command` alone, so everything a peer
-//! says is understood by code that can be run with nothing but bytes.
+//! with the sources. tokio is known to `transport`, `auth`, `web`, `discovery`, `session` and `command` alone, so
+//! everything a peer says is understood by code that can be run with nothing but bytes.
 //!
 //! # Invariants
 //!
@@ -75,6 +75,10 @@
 //! * One binary with subcommands, because xpra has one and scripts call it so.
 //! * `display` is a layer of its own: the session works alike for an X server, a test card and nothing at all, which
 //!   is what `demo`, `--headless` and the simulation are made of.
+//! * WebSocket frames are read and written by code of our own (`transport::websocket`): a frame is delivered as it
+//!   arrives, so that a large one costs no memory before its sender has logged in, and what is sent is not copied.
+//! * What a connection has to pass before a session begins (TLS, HTTP, SSH, limits for strangers) is one place,
+//!   `session::server::door`, because one port takes all of it.
 //! * `discovery` stands apart from `transport`: the one is about names in directories, the other about open streams.
 //! * `command` is in the library rather than in `bin`, so that option handling and output are tested without a process.
 //! * Encoding runs on the screen thread rather than in a pool of workers: changing threads costs more than encoding

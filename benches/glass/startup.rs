@@ -39,7 +39,7 @@ fn one(peer: Peer, mode: Mode) -> Result<(f64, f64)> {
     let room = Room::new()?;
     let display = Display::start(Size::new(1280, 720), &room.logs())?;
     let begin = Instant::now();
-    let server = Server::launch(&room, peer, mode, &display)?;
+    let server = Server::launch(&room, peer, mode, &display, &[])?;
     while TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).is_err() {
         anyhow::ensure!(begin.elapsed() < LIMIT, "not accepting after {LIMIT:?}");
         thread::sleep(Duration::from_micros(200));

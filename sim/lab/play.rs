@@ -155,7 +155,7 @@ impl Play {
         let (source, watch) = Source::new(drawing, shared.clone());
         let (screen, worker) = Worker::new(Box::new(source)).unwrap();
         let (links, arrivals) = mpsc::channel(16);
-        let place = vec!["sim".to_owned()];
+        let place = vec![("sim".to_owned(), Arc::default())];
         let config = ServerConfig {
             sharing: Some(true),
             ..ServerConfig::default()

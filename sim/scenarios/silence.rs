@@ -34,7 +34,8 @@ fn half_a_hello() {
         world.run(seconds(1));
         let (at, text) = told.lock().unwrap().take().unwrap();
         assert_eq!(text, "disconnect: login timeout\n");
-        assert!((seconds(21)..seconds(21) + millis(100)).contains(&at), "{at:?}");
+        // the server waits a little for the peer to close
+        assert!((seconds(21)..seconds(21) + millis(400)).contains(&at), "{at:?}");
 
         let info = world.info("info");
         // the asker is one

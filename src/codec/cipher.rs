@@ -1,8 +1,8 @@
 //! [`Encryptor`] and [`Decryptor`]: AES over the payloads of one direction (`wire.md` 4).
 //!
-//! One cipher runs through all records: each record goes on where the one before ended, whatever its length. Payloads
-//! are padded one by one, so the library's own streams, which hold a block back until they end, do not fit; the
-//! chaining is done here, in place.
+//! One cipher runs through all records: each record goes on where the one before ended, whatever its length. What is
+//! sent goes through the library's stream from one piece of memory to another, padded by hand. What is received is
+//! decrypted in place and chained by hand, because the library's stream holds the last block back until it ends.
 
 #[cfg(test)]
 mod tests;
@@ -11,10 +11,10 @@ use std::fmt;
 
 use aws_lc_rs::cipher::{
     AES_128, AES_192, AES_256, DecryptingKey, DecryptionContext, EncryptingKey, EncryptionContext,
-    UnboundCipherKey,
+    StreamingEncryptingKey, UnboundCipherKey,
 };
 use aws_lc_rs::error::Unspecified;
-use bytes::{BufMut, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 
 use super::key::xor;
 use super::{Key, KeySize};
@@ -75,11 +75,11 @@ impl Padding {
             .find(|padding| padding.name() == name)
     }
 
-    /// Each of `count` bytes.
-    const fn byte(self, count: u8) -> u8 {
+    /// The first `count` of these bytes.
+    const fn of(self, count: u8) -> [u8; PadTo::Bytes32 as usize] {
         match self {
-            Self::Pkcs7 => count,
-            Self::Legacy => b' ',
+            Self::Pkcs7 => [count; _],
+            Self::Legacy => [b' '; _],
         }
     }
 }
@@ -152,21 +152,19 @@ impl From<Unspecified> for CipherError {
 /// Encrypts what is sent.
 pub struct Encryptor {
     config: CipherConfig,
+    key: Key,
     random: Random,
-    cipher: Encrypting,
+    cipher: StreamingEncryptingKey,
 }
 
 impl Encryptor {
     /// The start of a direction. `random` is for streams that are none.
     pub fn new(key: &Key, config: CipherConfig, random: Random) -> Result<Self, CipherError> {
-        let cipher = match config.mode {
-            CipherMode::Cbc => Encrypting::Cbc(EncryptingKey::cbc(unbound(key)?)?, config.iv),
-            CipherMode::Ctr => Encrypting::Ctr(Ctr::new(key, config.iv)?),
-        };
         Ok(Self {
             config,
+            key: key.clone(),
             random,
-            cipher,
+            cipher: start(key, config.mode, config.iv)?,
         })
     }
 
@@ -180,22 +178,43 @@ impl Encryptor {
         self.config.wire_size(self.config.header_size(payload))
     }
 
+    /// What [`seal`](Self::seal) needs room for: the library wants more than it uses.
+    pub const fn room(&self, payload: usize) -> usize {
+        self.wire_size(payload).saturating_add(BLOCK)
+    }
+
     /// Appends the payload, padded and encrypted.
     pub fn seal(&mut self, payload: &[u8], out: &mut BytesMut) -> Result<(), CipherError> {
+        let end = out.len() + self.wire_size(payload.len());
         if !self.config.stream {
             let mut iv = [0; BLOCK];
             if !(self.random)(&mut iv) {
                 return Err(CipherError);
             }
             out.put_slice(&iv);
-            self.cipher.restart(iv);
+            self.cipher = start(&self.key, self.config.mode, iv)?;
         }
-        let start = out.len();
+        let begin = out.len();
+        out.resize(end + BLOCK, 0);
+        let room = out.get_mut(begin..).unwrap_or_default();
+        let written = self.cipher.update(payload, room)?.written().len();
         let count = self.config.padding(self.header_size(payload.len()));
-        out.put_slice(payload);
-        out.put_bytes(self.config.padding.byte(count), count.into());
-        self.cipher.apply(out.get_mut(start..).unwrap_or_default())
+        let padding = self.config.padding.of(count);
+        let padding = padding.get(..count.into()).unwrap_or_default();
+        let room = room.get_mut(written..).unwrap_or_default();
+        self.cipher.update(padding, room)?;
+        out.truncate(end);
+        Ok(())
     }
+}
+
+/// The library's stream; blocks are complete once the padding went through.
+fn start(key: &Key, mode: CipherMode, iv: [u8; BLOCK]) -> Result<StreamingEncryptingKey, CipherError> {
+    let iv = EncryptionContext::Iv128(iv.into());
+    Ok(match mode {
+        CipherMode::Cbc => StreamingEncryptingKey::less_safe_cbc_pkcs7(unbound(key)?, iv)?,
+        CipherMode::Ctr => StreamingEncryptingKey::less_safe_ctr(unbound(key)?, iv)?,
+    })
 }
 
 /// Decrypts what is received.
@@ -219,53 +238,23 @@ impl Decryptor {
         self.config.wire_size(header_size)
     }
 
-    /// The payload of a record of [`wire_size`](Self::wire_size) bytes; none when it was encrypted with another key.
-    pub fn open(
-        &mut self,
-        header_size: usize,
-        mut record: BytesMut,
-    ) -> Result<Option<BytesMut>, CipherError> {
+    /// Makes a record of [`wire_size`](Self::wire_size) bytes its payload; false when it was encrypted with another key.
+    pub fn open(&mut self, header_size: usize, record: &mut BytesMut) -> Result<bool, CipherError> {
         if !self.config.stream {
             let Some(iv) = record.first_chunk() else {
-                return Ok(None);
+                return Ok(false);
             };
             self.cipher.restart(*iv);
-            drop(record.split_to(BLOCK));
+            record.advance(BLOCK);
         }
-        self.cipher.apply(&mut record)?;
+        self.cipher.apply(record)?;
         let count = self.config.padding(header_size);
         let Some(end) = record.len().checked_sub(count.into()) else {
-            return Ok(None);
+            return Ok(false);
         };
-        let padding = self.config.padding.byte(count);
-        let is_ours = record.iter().skip(end).all(|byte| *byte == padding);
+        let is_ours = record.get(end..) == self.config.padding.of(count).get(..count.into());
         record.truncate(end);
-        Ok(is_ours.then_some(record))
-    }
-}
-
-enum Encrypting {
-    Cbc(EncryptingKey, [u8; BLOCK]),
-    Ctr(Ctr),
-}
-
-impl Encrypting {
-    fn restart(&mut self, iv: [u8; BLOCK]) {
-        match self {
-            Self::Cbc(_, last) => *last = iv,
-            Self::Ctr(ctr) => ctr.restart(iv),
-        }
-    }
-
-    fn apply(&mut self, data: &mut [u8]) -> Result<(), CipherError> {
-        match self {
-            Self::Cbc(key, last) => {
-                key.less_safe_encrypt(data, EncryptionContext::Iv128((&*last).into()))?;
-                *last = *data.last_chunk().unwrap_or(last);
-                Ok(())
-            }
-            Self::Ctr(ctr) => ctr.apply(data),
-        }
+        Ok(is_ours)
     }
 }
 
@@ -295,7 +284,7 @@ impl Decrypting {
     }
 }
 
-/// A key stream, the same for both directions.
+/// A key stream.
 struct Ctr {
     key: EncryptingKey,
     counter: u128,

@@ -187,15 +187,14 @@ impl Decoder {
     }
 
     /// The plain bytes of a payload: decrypted, then decompressed.
-    fn open(&mut self, header: Header, payload: BytesMut) -> Result<Bytes, DecodeError> {
-        let payload = match &mut self.decryptor {
-            None => payload.freeze(),
-            Some(decryptor) => decryptor
-                .open(header_size(header), payload)
-                .map_err(DecodeError::CipherFailed)?
-                .ok_or(DecodeError::Key)?
-                .freeze(),
-        };
+    fn open(&mut self, header: Header, mut payload: BytesMut) -> Result<Bytes, DecodeError> {
+        if let Some(decryptor) = &mut self.decryptor {
+            let opened = decryptor.open(header_size(header), &mut payload);
+            if !opened.map_err(DecodeError::CipherFailed)? {
+                return Err(DecodeError::Key);
+            }
+        }
+        let payload = payload.freeze();
         let Some(compressor) = header.compressor() else {
             return Ok(payload);
         };

@@ -33,6 +33,8 @@ impl Encoder {
     const MIN_COMPRESS: usize = 378;
     /// A buffer that one packet made larger than this is given back.
     const KEEP_MAX: usize = 256 << 10;
+    /// The same for encrypted records, which hold pictures: fresh memory for each would cost more than to encrypt it.
+    const KEEP_RECORDS_MAX: usize = 2 << 20;
 
     /// An encoder that does not compress.
     pub fn new(coding: Coding) -> Self {
@@ -113,12 +115,17 @@ impl Encoder {
             out,
             bytes: 0,
         };
+        if records.encryptor.is_some() {
+            // at once, so that the memory of this packet can be had again for the next
+            let payloads = chunks.of(items).map(|(_, data)| data.len()).chain([body.len()]);
+            records.make_room(payloads.map(|size| records.room(size)).sum());
+        }
         for (index, data) in chunks.of(items) {
             records.chunk(Header::new(Flags::NONE, 0, index, data.len())?, data)?;
         }
         records.main(main, body)?;
         let bytes = records.bytes;
-        if self.encryptor.is_some() && bytes > Self::KEEP_MAX {
+        if self.encryptor.is_some() && bytes > Self::KEEP_RECORDS_MAX {
             self.records = BytesMut::new();
         }
         for buffer in [&mut self.body, &mut self.compressed] {
@@ -241,6 +248,20 @@ impl Records<'_> {
     /// Memory is taken in pieces of at least this size.
     const PIECE: usize = 16 << 10;
 
+    fn make_room(&mut self, size: usize) {
+        if self.buffer.capacity() - self.buffer.len() < size {
+            // rather another slice to write than a copy
+            self.flush();
+            self.buffer.reserve(size.max(Self::PIECE));
+        }
+    }
+
+    /// What a record takes while it is made.
+    fn room(&self, payload: usize) -> usize {
+        let encrypted = self.encryptor.as_ref().map(|encryptor| encryptor.room(payload));
+        Header::SIZE + encrypted.unwrap_or(payload)
+    }
+
     fn chunk(&mut self, header: Header, data: &Bytes) -> Result<(), EncodeError> {
         if self.encryptor.is_some() || data.len() <= Self::JOIN_MAX {
             return self.join(header, data);
@@ -259,21 +280,13 @@ impl Records<'_> {
     }
 
     fn join(&mut self, mut header: Header, payload: &[u8]) -> Result<(), EncodeError> {
-        let size = match &self.encryptor {
-            Some(encryptor) => {
-                let size = encryptor.header_size(payload.len());
-                let flags = header.flags.with(Flags::CIPHER);
-                header = Header::new(flags, header.compression, header.chunk, size)?;
-                encryptor.wire_size(payload.len())
-            }
-            None => payload.len(),
-        };
-        let size = Header::SIZE + size;
-        if self.buffer.capacity() - self.buffer.len() < size {
-            // rather another slice to write than a copy
-            self.flush();
-            self.buffer.reserve(size.max(Self::PIECE));
+        if let Some(encryptor) = &self.encryptor {
+            let size = encryptor.header_size(payload.len());
+            let flags = header.flags.with(Flags::CIPHER);
+            header = Header::new(flags, header.compression, header.chunk, size)?;
         }
+        self.make_room(self.room(payload.len()));
+        let start = self.buffer.len();
         self.buffer.put_slice(&header.to_bytes());
         match &mut self.encryptor {
             Some(encryptor) => encryptor
@@ -281,7 +294,7 @@ impl Records<'_> {
                 .map_err(EncodeError::Cipher)?,
             None => self.buffer.put_slice(payload),
         }
-        self.bytes += size;
+        self.bytes += self.buffer.len() - start;
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use super::auth::ServerAuthArgs;
 use super::encryption::EncryptionArgs;
 use super::exit::{ExitCode, Failure};
+use super::mmap::MmapArgs;
 use super::options::boolean;
 use super::systemd;
 use super::tls::{ServerTlsArgs, SslMode};
@@ -55,6 +56,9 @@ pub struct ListenArgs {
     /// Mode of socket files
     #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = octal)]
     pub socket_permissions: u32,
+    /// Which memory of clients carries pixels, and who else may connect.
+    #[command(flatten)]
+    pub mmap: MmapArgs,
     /// Who may use the server.
     #[command(flatten)]
     pub auth: ServerAuthArgs,
@@ -81,17 +85,16 @@ fn octal(text: &str) -> Result<u32, String> {
 }
 
 impl ListenArgs {
-    /// Creates the sockets, and their doors; unix sockets for all of their group when `open_to_group`.
+    /// Creates the sockets, and their doors.
     pub async fn listen(
         &self,
         environment: &Environment,
         display: &str,
-        open_to_group: bool,
     ) -> Result<Vec<(Listener, Arc<Door>)>, Failure> {
         let places = Places::new(environment, self.socket_dir.as_deref(), &self.socket_dirs);
         let options = ListenOptions {
             names: places.names(display),
-            permissions: if open_to_group {
+            permissions: if self.mmap.opens_sockets() {
                 0o660
             } else {
                 self.socket_permissions
@@ -220,9 +223,10 @@ impl ListenArgs {
             return Ok(None);
         }
         let home = environment.home();
-        let directory = match environment.uid {
-            0 => PathBuf::from("/etc/xpra/ssh"),
-            _ => home.join(".config/xpra/ssh"),
+        let directory = match (environment.variable("XDG_CONFIG_HOME"), environment.uid) {
+            (Some(directory), _) => PathBuf::from(directory).join("xpra/ssh"),
+            (None, 0) => PathBuf::from("/etc/xpra/ssh"),
+            (None, _) => home.join(".config/xpra/ssh"),
         };
         let own = options
             .all("ssh-host-key")

@@ -274,8 +274,19 @@ async fn asked_to_end() {
     tokio::select! {
         () = signal(SignalKind::interrupt()) => {}
         () = signal(SignalKind::terminate()) => {}
-        () = signal(SignalKind::hangup()) => {}
+        () = signal(SignalKind::hangup()), if ends_with_terminal() => {}
     }
+}
+
+/// Whether the process goes when its terminal does. Without one, `SIGHUP` tells it to read its certificates again.
+fn ends_with_terminal() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// The orders to read again what may have changed.
+fn hangups() -> Option<tokio::signal::unix::Signal> {
+    let hangups = || tokio::signal::unix::signal(SignalKind::hangup()).ok();
+    if ends_with_terminal() { None } else { hangups() }
 }
 
 /// The help text of the program, its subcommands in groups.

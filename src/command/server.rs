@@ -43,9 +43,14 @@ impl ConnectArgs {
         };
         let address = find(named, &self.sockets.places(environment), &options, environment).await?;
         let prompt = Arc::clone(&options.prompt);
+        let mut credentials = address.credentials.clone();
+        if address.kind() == Some(TransportKind::Ssh) {
+            // that password is for SSH alone
+            credentials.password = None;
+        }
         let handlers = self
             .auth
-            .handlers(&address.credentials, &address.options, environment, prompt)?;
+            .handlers(&credentials, &address.options, environment, prompt)?;
         let kind = address.kind().unwrap_or(TransportKind::Socket);
         Ok(Route {
             encryption: self

@@ -3,7 +3,6 @@
 use super::exit::{ExitCode, Failure};
 use super::listen::{ListenArgs, announce};
 use super::mdns;
-use super::mmap::MmapArgs;
 use super::options::boolean;
 use super::systemd;
 use crate::discovery::Environment;
@@ -11,7 +10,9 @@ use crate::display::Screen;
 use crate::display::x11::{X11Screen, guess_display};
 use crate::session::server::{self, Door, ServerConfig, ServerEnd, Summary};
 use crate::transport::Listener;
+use crate::transport::tls::ServerTls;
 use crate::types::Encoding;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -84,9 +85,6 @@ pub struct ServeArgs {
     /// From small packets (0) to little work (100).
     #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub speed: u8,
-    /// Which memory carries pixels.
-    #[command(flatten)]
-    pub mmap: MmapArgs,
     /// Seconds between pings; 0 or no sends none.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub pings: u64,
@@ -164,11 +162,7 @@ pub async fn run(
         None => guess_display(environment.variable("DISPLAY"))?,
     };
     // sockets first: a failure to bind must not disturb the display (`endpoints.md` a.1)
-    let listeners = args
-        .serve
-        .listen
-        .listen(environment, &display, args.serve.mmap.opens_sockets())
-        .await?;
+    let listeners = args.serve.listen.listen(environment, &display).await?;
     let screen = X11Screen::open(Some(&display))?;
     let mut config = args.serve.config(environment);
     if args.serve.mdns
@@ -196,9 +190,14 @@ pub async fn serve(
     tracing::info!("sharing display {} ({})", screen.name(), screen.size());
     tracing::info!("xpra is ready.");
     systemd::ready();
+    let certificates: Vec<_> = listeners
+        .iter()
+        .filter_map(|(_, door)| door.tls.clone())
+        .collect();
     let end = tokio::select! {
         biased;
         end = server::run(listeners, screen, config, shutdown) => end,
+        never = reload(certificates) => match never {},
         never = systemd::watchdog() => match never {},
     };
     systemd::stopping();
@@ -211,6 +210,22 @@ pub async fn serve(
         ServerEnd::DisplayLost(why) => Err(Failure::new(ExitCode::NoDisplay, why)),
         ServerEnd::Asked | ServerEnd::Idle => Ok(ExitCode::Ok),
     }
+}
+
+/// Reads certificates again whenever the process is told to (`SIGHUP`), for connections from then on.
+async fn reload(certificates: Vec<ServerTls>) -> Infallible {
+    let Some(mut hangups) = super::hangups() else {
+        return std::future::pending().await;
+    };
+    while hangups.recv().await.is_some() {
+        for tls in &certificates {
+            match tls.reload() {
+                Ok(()) => tracing::info!("read the certificate again: {}", tls.file().display()),
+                Err(error) => tracing::error!("the certificate stays as it was: {error}"),
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 fn normal_display(display: &str) -> String {
@@ -248,8 +263,8 @@ impl ServeArgs {
             min_quality: self.min_quality.min(self.quality),
             quality: self.quality,
             speed: self.speed,
+            mmap: self.listen.mmap.trust(environment),
             summary: None,
-            mmap: self.mmap.trust(environment),
             connection: crate::protocol::ConnectionConfig {
                 ping_interval: (self.pings > 0).then(|| Duration::from_secs(self.pings)),
                 ..defaults.connection

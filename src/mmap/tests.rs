@@ -41,14 +41,14 @@ fn hand_over(writer: &mut RingWriter, reader: &mut RingReader) {
         assert!(out[0] == round && out[1..] == frame[1..]);
         // what is not released is not written again
         let others: Vec<_> = std::iter::from_fn(|| writer.reserve(len).ok()).collect();
-        assert!((1..=3).contains(&others.len()), "{others:?}");
+        assert!(others.len() <= 3, "{others:?}");
         assert!(
             others
                 .iter()
                 .all(|other| other.end() <= u64::from(span.offset) || u64::from(other.offset) >= span.end())
         );
         assert_eq!(writer.reserve(len), Err(AreaError::Full(len)));
-        reader.release(&[others[others.len() - 1]]).unwrap();
+        reader.release(&[others.last().copied().unwrap_or(span)]).unwrap();
     }
 }
 

@@ -236,8 +236,9 @@ fn peer_facts((client, server): (Link, Link), facts: &Facts, target: &str) {
         }
         assert!(!link.info.local.is_empty() && !link.info.peer.is_empty());
         assert_eq!(link.info.tls.is_some(), facts.has_tls);
-        assert_eq!(link.info.is_private, facts.has_tls || facts.is_local);
-        let has_tcp = facts.kind != TransportKind::Socket;
+        let is_vsock = facts.kind == TransportKind::Vsock;
+        assert_eq!(link.info.is_private, facts.has_tls || facts.is_local || is_vsock);
+        let has_tcp = facts.kind != TransportKind::Socket && !is_vsock;
         assert_eq!(link.info.probe.kernel_info().is_some(), has_tcp);
     }
     assert_eq!(client.info.target, target);

@@ -6,6 +6,7 @@
 
 mod files;
 mod headers;
+mod must_read;
 mod origin;
 mod respond;
 mod scripts;

@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+use super::must_read::MustRead;
 use super::respond::{Answer, redirect, text};
 use super::scripts::{Script, show};
 use super::upgrade::{Asked, Upgrade, consider, is_asked_for};
@@ -21,7 +22,7 @@ use crate::transport::{Link, LinkInfo};
 
 /// How long a request may take to come, and how long a peer may be silent between two.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a peer may be served: the longest anybody can make one who does not read wait.
+/// How long a peer may be served, however slowly it takes what it asked for.
 const VISIT: Duration = Duration::from_secs(600);
 /// How long the end of a visit may take.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -56,7 +57,7 @@ pub async fn serve(link: Link, site: &Arc<Site>, port: Port, facts: Arc<dyn Fact
         .header_read_timeout(PATIENCE)
         .max_buf_size(MAX_BUFFER)
         .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(link.stream), service);
+        .serve_connection(TokioIo::new(MustRead::new(link.stream)), service);
     let parts = match timeout(VISIT, connection.without_shutdown()).await {
         Ok(Ok(parts)) => parts,
         Ok(Err(error)) => {
@@ -65,7 +66,7 @@ pub async fn serve(link: Link, site: &Arc<Site>, port: Port, facts: Arc<dyn Fact
         }
         Err(_) => return Outcome::Left,
     };
-    let mut stream = parts.io.into_inner();
+    let mut stream = parts.io.into_inner().into_inner();
     let granted = visit
         .granted
         .lock()

@@ -128,7 +128,10 @@ fn each_subcommand_gets_what_it_reads() {
     let text = "title = @title@\nsession-name = desk\nbind-tcp = *:1\nbind-tcp = *:2\nstart = xterm\n\
                 session-name = last\nunheard-of = 1\nhtml = on\nresize-display =\n";
     let (options, warnings) = defaults(text, "shadow").unwrap();
-    assert_eq!(options, ["bind-tcp=*:1", "bind-tcp=*:2", "session-name=last"]);
+    assert_eq!(
+        options,
+        ["bind-tcp=*:1", "bind-tcp=*:2", "session-name=last", "html=on"]
+    );
     assert_eq!(warnings, [""; 0]);
     let (options, _) = defaults(text, "attach").unwrap();
     assert_eq!(options, ["title=@title@", "session-name=last"]);

@@ -6,13 +6,13 @@ use super::door::Visitor;
 use super::hello::{self, SCREEN_WINDOW};
 use super::info::ClientFacts;
 use super::line::Line;
+use super::login::{Entrance, answer_of};
 use super::pulse::Pulse;
 use super::request::request_of;
 use super::session::{Session, frame};
 use super::sharing::Newcomer;
 use super::{Door, Facts, HubMessage, HubRequest, Setting};
-use crate::address::Secret;
-use crate::auth::{Answer, Login, Offered, Step, Verdict};
+use crate::auth::Verdict;
 use crate::codec::{Dialect, Value};
 use crate::delivery::Window;
 use crate::display::Input;
@@ -26,7 +26,6 @@ use crate::session::mailbox::Outbox;
 use crate::session::screen::{ClientId, ScreenCommand, ScreenMessage};
 use crate::transport::{Link, LinkInfo};
 use compact_str::CompactString;
-use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -73,15 +72,6 @@ pub(super) enum Stage {
     Client(Box<Session>),
 }
 
-/// Somebody who is logging in.
-pub(super) struct Entrance {
-    login: Login,
-    /// The newest hello.
-    caps: Capabilities,
-    /// What is being looked at.
-    check: Option<BoxFuture<'static, Verdict>>,
-}
-
 pub(super) struct Applicant {
     caps: Capabilities,
     pictures: Option<hello::Pictures>,
@@ -92,10 +82,10 @@ pub(super) struct ServerSession {
     pub(super) id: ClientId,
     began: Instant,
     pub(super) facts: Arc<Facts>,
-    door: Arc<Door>,
-    link: LinkInfo,
+    pub(super) door: Arc<Door>,
+    pub(super) link: LinkInfo,
     /// The headers of the request it came by.
-    headers: BTreeMap<String, String>,
+    pub(super) headers: BTreeMap<String, String>,
     /// Why it is not let in, whatever it says.
     refusal: Option<&'static str>,
     /// Who it is was proven before it said hello.
@@ -116,11 +106,6 @@ pub(super) struct ServerSession {
     pub(super) session_name: String,
     info_pending: bool,
 }
-
-/// How long a module may take to decide; some ask a person.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(15 * 60);
-/// How long a peer waits for being refused (`endpoints.md` c.2).
-const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 
 /// Requests of one client that may wait for the hub.
 const MAX_HUB_MARKS: usize = 4;
@@ -206,63 +191,7 @@ impl ServerSession {
         }
     }
 
-    fn log_in(&mut self, connection: &mut Connection, caps: Capabilities, now: Instant) {
-        let offered = Offered {
-            digests: texts(&caps, "digest"),
-            salt_digests: texts(&caps, "salt-digest"),
-            expects_challenge: caps.is("challenge"),
-        };
-        let mut login = Login::new(
-            Arc::clone(&self.door.auth),
-            self.door.peer(&self.link, &self.headers, &caps),
-        );
-        let step = login.step(&offered);
-        self.stage = Stage::Login(Box::new(Entrance {
-            login,
-            caps,
-            check: None,
-        }));
-        self.step(connection, step, now);
-    }
-
-    /// It may use the session.
-    fn enter(
-        &mut self,
-        connection: &mut Connection,
-        request: Option<&str>,
-        caps: Capabilities,
-        now: Instant,
-    ) {
-        match request {
-            Some(request) => self.request(connection, request, &caps, now),
-            None => self.apply(connection, caps),
-        }
-    }
-
-    fn step(&mut self, connection: &mut Connection, step: Step, now: Instant) {
-        let Stage::Login(entrance) = &mut self.stage else {
-            return;
-        };
-        match step {
-            Step::Challenge(challenge) => {
-                let (digest, salt_digest) = (challenge.digest.to_string(), challenge.salt_digest.to_string());
-                connection.challenge(challenge.salt, &digest, &salt_digest, &challenge.prompt, now);
-            }
-            Step::Check(check) => {
-                entrance.check = Some(check);
-                connection.decide_by(now + CHECK_TIMEOUT);
-            }
-            Step::Granted(_) => {
-                let caps = std::mem::take(&mut entrance.caps);
-                self.stage = Stage::Stranger;
-                self.enter(connection, request_of(&caps), caps, now);
-            }
-            // guessing is no fun at one guess a second
-            Step::Refused(_) => self.stage = Stage::Refused(now + REFUSAL_DELAY),
-        }
-    }
-
-    fn apply(&mut self, connection: &mut Connection, caps: Capabilities) {
+    pub(super) fn apply(&mut self, connection: &mut Connection, caps: Capabilities) {
         let windows = caps
             .bool("windows")
             .or_else(|| caps.bool("window"))
@@ -712,19 +641,6 @@ impl Handler for ServerSession {
             session.retry = session.retry.filter(|at| now < *at);
         }
     }
-}
-
-/// The answer to a challenge in a hello.
-fn answer_of(caps: &Capabilities) -> Answer {
-    let bytes = |key: &str| caps.get(key).and_then(Value::as_bytes).unwrap_or_default();
-    Answer {
-        response: Secret::new(bytes("challenge_response")),
-        client_salt: bytes("challenge_client_salt").to_vec(),
-    }
-}
-
-fn texts(caps: &Capabilities, key: &str) -> Vec<String> {
-    caps.texts(key).into_iter().take(64).map(String::from).collect()
 }
 
 /// Everything again, without loss.

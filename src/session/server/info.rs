@@ -9,8 +9,9 @@ use crate::picture::Client;
 use crate::protocol::Connection;
 use crate::session::screen::ClientId;
 use crate::transport::LinkInfo;
+use crate::transport::tls::TlsFacts;
 use crate::types::{Latencies, Size};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What one client reported.
 #[derive(Clone, Debug)]
@@ -139,7 +140,16 @@ pub(super) fn server(
                 config.sharing.map_or_else(|| "auto".into(), Value::from),
             ),
             ("lock", config.lock.map_or_else(|| "auto".into(), Value::from)),
-            ("sockets", facts.listeners.clone().into()),
+            (
+                "sockets",
+                facts
+                    .doors
+                    .iter()
+                    .map(|(name, _)| Value::from(name.as_str()))
+                    .collect::<Vec<_>>()
+                    .into(),
+            ),
+            ("doors", doors(facts)),
         ]),
     );
     map.insert(
@@ -166,6 +176,59 @@ pub(super) fn server(
     map
 }
 
+/// How the server can be reached, and what has to be passed there.
+fn doors(facts: &Facts) -> Value {
+    let mut map = Value::map();
+    for (name, door) in &facts.doors {
+        let modules: Vec<Value> = door.auth.names().map(Value::from).collect();
+        let mut about = tree([
+            ("authentication", modules.into()),
+            ("encryption", door.encryption.is_some().into()),
+            ("readonly", door.is_readonly().into()),
+            ("http", door.site.is_some().into()),
+            ("ssh", door.ssh.is_some().into()),
+        ]);
+        if let Some(tls) = &door.tls {
+            let certificate = tls.certificate();
+            let names: Vec<Value> = certificate
+                .names
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect();
+            about.insert(
+                "ssl",
+                tree([
+                    ("subject", certificate.subject.as_str().into()),
+                    ("names", names.into()),
+                    ("fingerprint", certificate.fingerprint.to_string().into()),
+                    ("days-left", certificate.days_left(wall_clock()).into()),
+                ]),
+            );
+        }
+        map.insert(name.as_str(), about);
+    }
+    map
+}
+
+/// The time certificates end by.
+#[expect(clippy::disallowed_methods, reason = "certificates are valid by the calendar")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+/// The TLS of a connection.
+fn tls(facts: &TlsFacts) -> Value {
+    let optional = |text: &Option<String>| Value::from(text.as_deref().unwrap_or_default());
+    tree([
+        ("version", facts.version.as_str().into()),
+        ("cipher", facts.cipher.as_str().into()),
+        ("alpn", optional(&facts.alpn)),
+        ("peer", optional(&facts.peer)),
+        ("peer-subject", optional(&facts.peer_subject)),
+        ("verified", facts.is_verified.into()),
+    ])
+}
+
 fn connection_tree(link: &LinkInfo, connection: &Connection, session: &SessionView<'_>) -> Value {
     let stats = connection.stats();
     let counts = |types: &std::collections::BTreeMap<compact_str::CompactString, u64>| {
@@ -183,6 +246,13 @@ fn connection_tree(link: &LinkInfo, connection: &Connection, session: &SessionVi
         ("target", link.target.as_str().into()),
         ("active", true.into()),
     ]);
+    if let Some(facts) = &link.tls {
+        map.insert("ssl", tls(facts));
+    }
+    map.insert("private", link.is_private);
+    if let Some(username) = &link.username {
+        map.insert("username", username.as_str());
+    }
     let (compressor, level) = connection
         .encoder()
         .compression()

@@ -11,6 +11,7 @@ mod door;
 mod hello;
 mod info;
 mod line;
+mod login;
 mod pulse;
 mod request;
 mod session;
@@ -149,7 +150,8 @@ pub(crate) struct Facts {
     pub(crate) config: ServerConfig,
     pub(crate) screen: ScreenFacts,
     pub(crate) started: Instant,
-    pub(crate) listeners: Vec<String>,
+    /// The places to come in by, and how they treat those who do.
+    pub(crate) doors: Vec<(String, Arc<Door>)>,
 }
 
 /// What connections ask of the hub.
@@ -247,24 +249,24 @@ pub async fn run(
 ) -> std::io::Result<ServerEnd> {
     let screen = screen::start(screen)?;
     let (links, arrivals) = mpsc::channel(16);
-    let names = listeners
+    let doors = listeners
         .iter()
-        .map(|(listener, _)| listener.to_string())
+        .map(|(listener, door)| (listener.to_string(), Arc::clone(door)))
         .collect();
     let mut listening: JoinSet<_> = listeners
         .into_iter()
         .map(|(listener, door)| accept(listener, door, links.clone()))
         .collect();
-    let end = serve(arrivals, names, screen, config, shutdown).await;
+    let end = serve(arrivals, doors, screen, config, shutdown).await;
     listening.shutdown().await;
     Ok(end)
 }
 
 /// Serves a screen whose worker runs already to whoever arrives, until `shutdown` resolves or a client asks for the
-/// end. `listeners` are the names of the places the links come from.
+/// end. `doors` are what they come in by, and what those places are called.
 pub async fn serve(
     mut arrivals: mpsc::Receiver<Arrival>,
-    listeners: Vec<String>,
+    doors: Vec<(String, Arc<Door>)>,
     started: Started,
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
@@ -276,7 +278,7 @@ pub async fn serve(
             config,
             screen: started.facts,
             started: super::now(),
-            listeners,
+            doors,
         }),
         screen: started.outbox,
         requests,

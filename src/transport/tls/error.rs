@@ -61,9 +61,9 @@ pub enum TlsError {
         reason: String,
     },
     /// The value of an option makes no sense or cannot be had.
-    #[error("--ssl-{name}={value}: {reason}")]
+    #[error("{name}={value}: {reason}")]
     Option {
-        /// Its name, without `ssl-`.
+        /// Its name: `ssl-protocol`.
         name: String,
         /// Its value.
         value: String,
@@ -103,7 +103,7 @@ impl TlsError {
 
     pub(super) fn option(name: &str, value: &str, reason: impl ToString) -> Self {
         Self::Option {
-            name: name.to_owned(),
+            name: format!("ssl-{name}"),
             value: value.to_owned(),
             reason: reason.to_string(),
         }
@@ -177,9 +177,8 @@ pub(super) fn explain(error: &io::Error) -> String {
                 "no version of TLS in common (1.2 and 1.3 are spoken)".to_owned()
             }
             AlertDescription::HandshakeFailure => {
-                "the other end refused: there is no cipher in common, or it wants a certificate (--ssl-cert, --ssl-key)"
-                    .to_owned()
-            },
+                "no cipher in common, or a certificate is wanted (--ssl-cert, --ssl-key)".to_owned()
+            }
             alert => format!("the other end refused: {alert:?}"),
         },
         Some(rustls::Error::InvalidMessage(_)) => format!("the other end does not speak TLS ({error})"),

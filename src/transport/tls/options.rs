@@ -198,8 +198,11 @@ impl ClientTlsOptions {
             these.set(name, value)?;
         }
         if let Some(value) = options.get("strict-host-check") {
-            let wrong = |reason| TlsError::option("strict-host-check", value, reason);
-            these.host_check = HostCheck::new(value).map_err(wrong)?;
+            these.host_check = HostCheck::new(value).map_err(|reason| TlsError::Option {
+                name: "strict-host-check".to_owned(),
+                value: value.to_owned(),
+                reason: reason.to_owned(),
+            })?;
         }
         Ok(these)
     }

@@ -40,8 +40,6 @@ impl Default for Policy {
 pub(super) struct Terms {
     pub(super) provider: Arc<CryptoProvider>,
     pub(super) versions: Vec<&'static SupportedProtocolVersion>,
-    /// The server's order of ciphers counts, not the client's.
-    pub(super) server_order: bool,
 }
 
 impl Policy {
@@ -65,12 +63,12 @@ impl Policy {
             .map_err(|reason| wrong("ciphers", &self.ciphers, reason))?;
         let mut versions =
             versions(&self.protocol).map_err(|reason| wrong("protocol", &self.protocol, reason))?;
-        let mut server_order = false;
         for option in items(&self.options) {
             match option.as_str() {
                 "NO_TLSV1_2" => versions.retain(|version| *version != &TLS12),
                 "NO_TLSV1_3" => versions.retain(|version| *version != &TLS13),
-                "CIPHER_SERVER_PREFERENCE" => server_order = true,
+                // the server's order is kept in any case
+                "CIPHER_SERVER_PREFERENCE" => {}
                 option if OPTIONS.contains(&option) => {}
                 _ => return Err(wrong("options", &option, "this is not available".to_owned())),
             }
@@ -94,7 +92,6 @@ impl Policy {
         Ok(Terms {
             provider: Arc::new(provider),
             versions,
-            server_order,
         })
     }
 }

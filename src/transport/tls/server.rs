@@ -126,7 +126,7 @@ impl Loaded {
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
-        config.ignore_client_order = terms.server_order;
+        config.ignore_client_order = true;
         // Clients with one OpenSSL object for two threads lose packets that tickets come in between of; and who is
         // let in is to be decided anew for each connection.
         config.send_tls13_tickets = 0;

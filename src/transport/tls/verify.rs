@@ -102,38 +102,6 @@ pub(super) struct HostVerifier {
 }
 
 impl HostVerifier {
-    /// What those say about it who vouch for certificates.
-    fn vouched(
-        &self,
-        der: &CertificateDer<'_>,
-        certificate: &Certificate,
-        chain: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        now: UnixTime,
-    ) -> Result<(), Doubt> {
-        let parsed = ParsedCertificate::try_from(der).map_err(Doubt::fatal)?;
-        let mut reasons = Vec::new();
-        let algorithms = self.provider.signature_verification_algorithms.all;
-        if self.trust.names(der) {
-            valid_now(certificate, now).map_err(Doubt::Fatal)?;
-        } else if let Err(error) =
-            verify_server_cert_signed_by_trust_anchor(&parsed, &self.trust.roots, chain, now, algorithms)
-        {
-            reasons.push(unknown_issuer(&error, certificate).ok_or_else(|| Doubt::fatal(error))?);
-        }
-        if self.check_hostname && verify_server_name(&parsed, name).is_err() {
-            reasons.push(match certificate.names.as_slice() {
-                [] => format!("it is not for {}", name.to_str()),
-                names => format!("it is for {}, not for {}", names.join(", "), name.to_str()),
-            });
-        }
-        if reasons.is_empty() {
-            return Ok(());
-        }
-        valid_now(certificate, now).map_err(Doubt::Fatal)?;
-        Err(Doubt::Open(reasons.join(" and ")))
-    }
-
     fn judge(
         &self,
         der: &CertificateDer<'_>,
@@ -146,13 +114,46 @@ impl HostVerifier {
             reason,
             fingerprint: Fingerprint::of(der).to_string(),
         };
+        let parsed = ParsedCertificate::try_from(der).map_err(|error| invalid(words(&error)))?;
+        let is_named = self.trust.names(der);
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        let vouched = match is_named {
+            true => Ok(()),
+            false => {
+                verify_server_cert_signed_by_trust_anchor(&parsed, &self.trust.roots, chain, now, algorithms)
+            }
+        };
+        let is_for_host = !self.check_hostname || verify_server_name(&parsed, name).is_ok();
+        if vouched.is_ok() && is_for_host && !is_named {
+            return Ok(());
+        }
+
         let certificate =
             Certificate::read(der).map_err(|error| invalid(format!("it cannot be read ({error})")))?;
-        let reason = match self.vouched(der, &certificate, chain, name, now) {
-            Ok(()) => return Ok(()),
-            Err(Doubt::Fatal(reason)) => return Err(invalid(reason)),
-            Err(Doubt::Open(reason)) => reason,
-        };
+        let mut reasons = Vec::new();
+        if let Err(error) = vouched {
+            reasons.push(unknown_issuer(&error, &certificate).ok_or_else(|| invalid(words(&error)))?);
+        }
+        if !is_for_host {
+            reasons.push(match certificate.names.as_slice() {
+                [] => format!("it is not for {}", name.to_str()),
+                names => format!("it is for {}, not for {}", names.join(", "), name.to_str()),
+            });
+        }
+        valid_now(&certificate, now).map_err(invalid)?;
+        match reasons.as_slice() {
+            [] => Ok(()),
+            reasons => self.recognise(der, certificate, reasons.join(" and ")),
+        }
+    }
+
+    /// Accepts what this host was trusted with before.
+    fn recognise(
+        &self,
+        der: &CertificateDer<'_>,
+        certificate: Certificate,
+        reason: String,
+    ) -> Result<(), TlsError> {
         match &self.known {
             Some(known) if known.der == *der => Ok(()),
             Some(known) => Err(TlsError::Changed {
@@ -172,21 +173,12 @@ impl HostVerifier {
     }
 }
 
-/// Why a certificate is not accepted.
-enum Doubt {
-    /// For good.
-    Fatal(String),
-    /// Unless the user knows it.
-    Open(String),
-}
-
-impl Doubt {
-    fn fatal(error: Error) -> Self {
-        Self::Fatal(match error {
-            Error::InvalidCertificate(CertificateError::ExpiredContext { .. }) => EXPIRED.to_owned(),
-            Error::InvalidCertificate(CertificateError::NotValidYetContext { .. }) => EARLY.to_owned(),
-            error => error.to_string(),
-        })
+/// What rustls has against a certificate, for people.
+fn words(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(CertificateError::ExpiredContext { .. }) => EXPIRED.to_owned(),
+        Error::InvalidCertificate(CertificateError::NotValidYetContext { .. }) => EARLY.to_owned(),
+        error => error.to_string(),
     }
 }
 

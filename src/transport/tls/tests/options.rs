@@ -55,7 +55,7 @@ fn ciphers() {
         "DEFAULT:!ALL:!TLS_AES_128_GCM_SHA256:!TLS_AES_256_GCM_SHA384:!TLS_CHACHA20_POLY1305_SHA256",
     ] {
         let error = select(wrong).unwrap_err();
-        assert!(error.starts_with("--ssl-ciphers="), "{error}");
+        assert!(error.starts_with("ssl-ciphers="), "{error}");
     }
 }
 
