@@ -6,6 +6,8 @@ use std::process::{ChildStdin, ChildStdout, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::peer::Room;
@@ -141,7 +143,7 @@ impl Browser {
     /// A PNG file of the page.
     pub(crate) fn screenshot(&mut self) -> Result<Vec<u8>> {
         let shot = self.call("Page.captureScreenshot", json!({"format": "png"}))?;
-        base64(shot["data"].as_str().unwrap_or_default())
+        Ok(STANDARD.decode(shot["data"].as_str().unwrap_or_default())?)
     }
 
     fn call(&mut self, method: &str, parameters: Value) -> Result<Value> {
@@ -166,29 +168,4 @@ impl Browser {
             }
         }
     }
-}
-
-fn base64(text: &str) -> Result<Vec<u8>> {
-    let digit = |byte: u8| {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        Some(u32::from(value))
-    };
-    let digits: Vec<u32> = text
-        .bytes()
-        .filter(|byte| *byte != b'=')
-        .map_while(digit)
-        .collect();
-    let mut bytes = Vec::with_capacity(digits.len());
-    for group in digits.chunks(4) {
-        let value = group.iter().fold(0, |value, digit| value << 6 | digit) << (6 * (4 - group.len()));
-        bytes.extend_from_slice(&value.to_be_bytes()[1..group.len()]);
-    }
-    Ok(bytes)
 }
