@@ -5,7 +5,8 @@
 //! queue that hides every hiccup. What left the queue since the last acknowledgement is known from the rate, so the
 //! next picture need not wait for news of the last. Beside a sender that fills the queue a [share](super::share) is
 //! held. One picture may always be on the way, so a client that is slow or whose round trip is unknown is never
-//! starved.
+//! starved. What was never made use of is not granted either (RFC 7661): a client that stops reading finds no more on
+//! the way than twice what it took before.
 
 use super::rate::{Rate, Sample};
 use super::rtt::Base;
@@ -22,6 +23,9 @@ pub struct Window {
     in_flight: usize,
     /// Bytes that may be in flight.
     size: usize,
+    /// The most that were, in the present and in the previous period.
+    reached: [usize; 2],
+    reached_since: Instant,
     /// Set when that is given and not to be found out.
     fixed: Option<usize>,
     base: Base,
@@ -97,6 +101,8 @@ impl Window {
             waiting: VecDeque::new(),
             in_flight: 0,
             size: Self::INITIAL,
+            reached: [0; 2],
+            reached_since: now,
             fixed: None,
             base: Base::new(now),
             rate: Rate::default(),
@@ -208,6 +214,11 @@ impl Window {
             since: since.unwrap_or(now),
         });
         self.in_flight += bytes;
+        if now.saturating_duration_since(self.reached_since) >= Self::BEST_PERIOD {
+            self.reached = [0, self.reached[0]];
+            self.reached_since = now;
+        }
+        self.reached[0] = self.reached[0].max(self.in_flight);
     }
 
     /// The picture was acknowledged; `None` when no such picture is waiting.
@@ -260,7 +271,9 @@ impl Window {
         let rate = self.rate().0 as f64;
         let room = base + target + self.slack(target, self.own(sent.bytes));
         let wanted = (rate * room.as_secs_f64()).max(self.share.bytes());
-        self.size = bytes(wanted).clamp(Self::MIN, Self::MAX);
+        let [present, previous] = self.reached;
+        let reach = (present.max(previous) * 2).clamp(Self::INITIAL, Self::MAX);
+        self.size = bytes(wanted).clamp(Self::MIN, reach);
     }
 
     /// How much longer pictures may be on the way while segments are not late: then it is the kernel that holds them
