@@ -173,3 +173,158 @@ impl Share {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    /// Of every picture.
+    const BYTES: f64 = 25_000.0;
+    /// Of the link.
+    const RATE: f64 = 1_250_000.0;
+
+    /// A link of [`RATE`] with 40 ms, and what somebody else keeps in its queue.
+    struct Path {
+        share: Share,
+        now: Instant,
+        /// Of the last picture.
+        latency: Duration,
+    }
+
+    impl Path {
+        fn new() -> Self {
+            let (share, now, latency) = (Share::default(), Instant::now(), MS);
+            Self { share, now, latency }
+        }
+
+        /// Acknowledges pictures for that long. Others have `theirs` bytes in the queue; we have what the share says,
+        /// and one picture at least.
+        fn run(&mut self, time: Duration, theirs: f64) {
+            let end = self.now + time;
+            while self.now < end {
+                // a window is open while less than all of it is on the way
+                let ours = BYTES * ((self.share.bytes() / BYTES).floor() + 1.0);
+                let queue = (ours + theirs - RATE * 0.04).max(BYTES) / RATE;
+                // who has half of the queue has half of the link
+                let rate = if theirs > 0.0 {
+                    RATE * ours / (ours + theirs)
+                } else {
+                    RATE
+                };
+                self.now += Duration::from_secs_f64(BYTES / rate);
+                let latency = 40 * MS + Duration::from_secs_f64(queue);
+                self.latency = latency;
+                self.report(Report {
+                    latency,
+                    rate,
+                    sent: self.now - latency,
+                    ..self.calm_report()
+                });
+            }
+        }
+
+        fn calm_report(&self) -> Report {
+            Report {
+                now: self.now,
+                sent: self.now,
+                latency: 60 * MS,
+                base: 40 * MS,
+                target: 10 * MS,
+                bytes: BYTES,
+                rate: RATE,
+                best: RATE,
+                lost: false,
+                calm: false,
+            }
+        }
+
+        fn report(&mut self, report: Report) {
+            self.share.report(&report);
+        }
+    }
+
+    #[test]
+    fn alone_nothing_is_kept() {
+        let mut path = Path::new();
+        path.run(20 * 1000 * MS, 0.0);
+        assert!(!path.share.is_competing());
+        assert_eq!(path.share.bytes(), 0.0);
+    }
+
+    #[test]
+    fn a_share_is_held_beside_a_sender_that_fills_the_queue_and_given_up_after_it() {
+        let mut path = Path::new();
+        path.run(5000 * MS, 400_000.0);
+        assert!(path.share.is_competing(), "{:?}", path.share);
+        path.run(10_000 * MS, 400_000.0);
+        let kept = path.share.bytes();
+        assert!(kept > 4.0 * BYTES, "{kept}");
+        path.run(6000 * MS, 0.0);
+        assert!(!path.share.is_competing(), "{:?}", path.share);
+        assert_eq!(path.share.bytes(), 0.0);
+    }
+
+    /// A link that became slow looks like a competitor until a trial shows that more on the way brings nothing.
+    #[test]
+    fn a_slower_link_is_not_a_competitor() {
+        let mut path = Path::new();
+        for _ in 0..600 {
+            let ours = BYTES * ((path.share.bytes() / BYTES).floor() + 1.0);
+            let rate = RATE / 10.0;
+            let latency = 40 * MS + Duration::from_secs_f64(ours / rate);
+            path.now += Duration::from_secs_f64(BYTES / rate);
+            let sent = path.now - latency;
+            path.report(Report {
+                latency,
+                rate,
+                sent,
+                ..path.calm_report()
+            });
+            assert!(!path.share.is_competing(), "{:?}", path.share);
+        }
+    }
+
+    #[test]
+    fn losses_shrink_the_share_and_the_floor_stays() {
+        let mut path = Path::new();
+        path.run(8000 * MS, 400_000.0);
+        while matches!(path.share.stage, Stage::Doubting(_)) {
+            path.run(100 * MS, 400_000.0);
+        }
+        let before = path.share.bytes();
+        let latency = path.latency;
+        let late = |path: &Path, lost| Report {
+            latency,
+            rate: RATE / 4.0,
+            sent: path.now - latency,
+            lost,
+            ..path.calm_report()
+        };
+        for _ in 0..3 {
+            path.now += MS;
+            path.report(late(&path, true));
+        }
+        assert!(path.share.bytes() < before * 0.7, "{before} {:?}", path.share);
+        for _ in 0..100 {
+            path.now += MS;
+            path.report(late(&path, true));
+        }
+        assert!(path.share.bytes() >= Share::FLOOR * 0.4, "{:?}", path.share);
+    }
+
+    #[test]
+    fn a_kernel_without_a_queue_ends_it() {
+        let mut path = Path::new();
+        path.run(8000 * MS, 400_000.0);
+        assert!(path.share.is_competing());
+        let sent = path.now - 400 * MS;
+        path.report(Report {
+            sent,
+            latency: 400 * MS,
+            calm: true,
+            ..path.calm_report()
+        });
+        assert!(!path.share.is_competing());
+    }
+}

@@ -37,8 +37,11 @@ impl Keepalive {
         }
     }
 
-    /// How long an echo may take once this process runs again after it did not.
-    const AFTER_SLEEP: Duration = Duration::from_secs(5);
+    /// How long an echo may take once this process runs again after it did not: it was received long ago and only has
+    /// to be read, or it never comes and a new connection should not wait.
+    const AFTER_SLEEP: Duration = Duration::from_millis(300);
+    /// A timer this late did not run because this process did not.
+    const SLEPT: Duration = Duration::from_secs(5);
 
     /// Starts pinging.
     pub fn start(&mut self, now: Instant) {
@@ -98,7 +101,7 @@ impl Keepalive {
     /// A timer is looked at that was due at [`deadline`](Self::deadline). When that was long ago this process did not
     /// run, and the echo may be there unread.
     pub fn woke(&mut self, now: Instant) {
-        let slept = |at: Instant| now.saturating_duration_since(at) >= Self::AFTER_SLEEP;
+        let slept = |at: Instant| now.saturating_duration_since(at) >= Self::SLEPT;
         let grace = now.checked_sub(self.timeout.saturating_sub(Self::AFTER_SLEEP));
         if self.deadline().is_some_and(slept) && self.sign < grace {
             self.sign = grace;
@@ -152,7 +155,7 @@ mod tests {
         assert!(!pings.expired(now + 89 * second));
         assert!(pings.expired(now + 90 * second));
         pings.woke(now + 600 * second);
-        assert!(!pings.expired(now + 604 * second));
-        assert!(pings.expired(now + 605 * second));
+        assert!(!pings.expired(now + 600 * second));
+        assert!(pings.expired(now + 601 * second));
     }
 }
