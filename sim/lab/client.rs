@@ -5,7 +5,8 @@ use super::stage::Shared;
 use super::stream::SimStream;
 use crate::link::Nanos;
 use crate::tcp::{Algorithm, CLIENT};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -114,8 +115,17 @@ async fn run(shared: Shared, flow: usize, mut watched: Watched) -> CloseReason {
     )
     .await;
     let mut connection = watched.session.begin(Dialect::G6, false, xpra::session::now());
-    let stream = SimStream::new(shared, flow, CLIENT);
-    drive(stream, &mut connection, &mut watched).await
+    let stream = SimStream::new(shared.clone(), flow, CLIENT);
+    let mut driven = pin!(drive(stream, &mut connection, &mut watched));
+    // timers of a process that hangs do nothing either
+    poll_fn(|context| {
+        let hangs = shared.lock().is_hanging(flow, CLIENT, context);
+        if hangs {
+            return Poll::Pending;
+        }
+        driven.as_mut().poll(context)
+    })
+    .await
 }
 
 /// A client's session that says when its display has something to do.

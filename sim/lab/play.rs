@@ -227,18 +227,12 @@ impl Play {
     async fn settle(&mut self) {
         let mut quiet = 0;
         while quiet < QUIET {
-            let (before, stirred, hangs, now) = {
+            let (before, stirred, hangs) = {
                 let mut stage = self.shared.lock();
-                (
-                    stage.steps,
-                    std::mem::take(&mut stage.stirred),
-                    stage.hangs(),
-                    stage.now(),
-                )
+                (stage.steps, std::mem::take(&mut stage.stirred), stage.hangs())
             };
-            if stirred[SERVER] || self.watch.wanted().is_some_and(|at| at <= now) {
-                self.worker.turn(Some(Duration::from_secs(3600))).unwrap();
-            }
+            // its mailbox is filled by timers too
+            self.worker.turn(Some(Duration::from_secs(3600))).unwrap();
             if stirred[CLIENT] && !hangs {
                 self.client.turn();
             }

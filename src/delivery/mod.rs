@@ -4,7 +4,10 @@
 //! connection can take it ([`Window`]). Nothing encoded ever waits. Pure arithmetic: `now` is an argument.
 
 mod damage;
+mod rate;
+mod rtt;
+mod share;
 mod window;
 
 pub use damage::Damage;
-pub use window::{Ack, Window};
+pub use window::{Ack, Network, Window};

@@ -1,9 +1,16 @@
 //! [`Window`]: how many bytes of pictures may be on the way to a client.
 //!
-//! Fed by acknowledgements: what a picture took beyond its own transmission and the shortest round trip seen is
-//! time spent in queues, and the window grows or shrinks to keep that near a target. One picture may always be
-//! on the way, so a client that is slow or whose round trip is unknown is never starved.
+//! Fed by acknowledgements. A path delivers at some [rate](super::rate) and takes at least some
+//! [time](super::rtt); their product is what has to be on the way to use all of it, and a little more is a short
+//! queue that hides every hiccup. What left the queue since the last acknowledgement is known from the rate, so the
+//! next picture need not wait for news of the last. Beside a sender that fills the queue a [share](super::share) is
+//! held. One picture may always be on the way, so a client that is slow or whose round trip is unknown is never
+//! starved. What was never made use of is not granted either (RFC 7661): a client that stops reading finds no more on
+//! the way than twice what it took before.
 
+use super::rate::{Rate, Sample};
+use super::rtt::Base;
+use super::share::{Report, Share};
 use crate::picture::LinkSpeed;
 use crate::types::Latencies;
 use std::collections::VecDeque;
@@ -16,16 +23,26 @@ pub struct Window {
     in_flight: usize,
     /// Bytes that may be in flight.
     size: usize,
+    /// The most that were, in the present and in the previous period.
+    reached: [usize; 2],
+    reached_since: Instant,
     /// Set when that is given and not to be found out.
     fixed: Option<usize>,
-    /// Shortest round trips: of the present and of the previous period.
-    base: [Option<Duration>; 2],
-    base_since: Instant,
-    /// Bytes per second, smoothed.
-    rate: Option<f64>,
+    base: Base,
+    rate: Rate,
+    /// The best rate seen, of the present and of the previous period.
+    best: [f64; 2],
+    best_since: Instant,
+    share: Share,
+    /// What the kernel said last.
+    network: Option<Network>,
+    /// The kernel sent something again since the last acknowledgement.
+    lost: bool,
     /// What to assume about the link before the first acknowledgement.
     assumed: LinkSpeed,
-    last_ack: Option<Instant>,
+    /// Bytes acknowledged, and when the last of them had arrived.
+    delivered: u64,
+    arrived: Option<Instant>,
     latencies: Latencies,
 }
 
@@ -34,8 +51,9 @@ struct Sent {
     sequence: u64,
     bytes: usize,
     at: Instant,
-    /// The window was what held the next picture back.
-    limited: bool,
+    /// Bytes acknowledged when it was sent, and since when.
+    delivered: u64,
+    since: Instant,
 }
 
 /// What an acknowledgement says.
@@ -47,9 +65,22 @@ pub struct Ack {
     pub bytes: usize,
 }
 
+/// What a kernel knows of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Smoothed round trip of its segments.
+    pub rtt: Duration,
+    /// The shortest lately.
+    pub min_rtt: Duration,
+    /// Segments ever sent again.
+    pub retransmits: u32,
+}
+
 impl Window {
     /// Window at the start: ten segments, as TCP itself begins.
     const INITIAL: usize = 16 << 10;
+    /// The smallest window: two segments.
+    const MIN: usize = 3 << 10;
     /// The largest window: a second at 1 Gbit/s.
     const MAX: usize = 128 << 20;
     /// Pictures in flight at most, whatever their size.
@@ -57,10 +88,12 @@ impl Window {
     /// Time after which a picture without acknowledgement counts as lost (`session.md` 1.4). Not sooner: a network
     /// that stalls for a while must not find one window after the other waiting when it comes back.
     const LOST: Duration = Duration::from_secs(60);
-    /// Half the time a shortest round trip is remembered.
-    const BASE_PERIOD: Duration = Duration::from_secs(10);
     /// Pictures smaller than this say nothing about the rate.
-    const RATE_BYTES: usize = 16 << 10;
+    const RATE_BYTES: usize = 4 << 10;
+    /// Half the time the best rate is remembered.
+    const BEST_PERIOD: Duration = Duration::from_secs(15);
+    /// A window that is full is looked at again no sooner than this.
+    const TICK: Duration = Duration::from_micros(500);
 
     /// A window for a link about which only `assumed` is known.
     pub fn new(assumed: LinkSpeed, now: Instant) -> Self {
@@ -68,12 +101,19 @@ impl Window {
             waiting: VecDeque::new(),
             in_flight: 0,
             size: Self::INITIAL,
+            reached: [0; 2],
+            reached_since: now,
             fixed: None,
-            base: [None, None],
-            base_since: now,
-            rate: None,
+            base: Base::new(now),
+            rate: Rate::default(),
+            best: [0.0; 2],
+            best_since: now,
+            share: Share::default(),
+            network: None,
+            lost: false,
             assumed,
-            last_ack: None,
+            delivered: 0,
+            arrived: None,
             latencies: Latencies::default(),
         }
     }
@@ -84,6 +124,19 @@ impl Window {
         self.fixed = Some(bytes);
     }
 
+    /// What the kernel knows, before an acknowledgement is looked at.
+    pub fn observe(&mut self, network: Network) {
+        let again = |old: Network| old.retransmits != network.retransmits;
+        self.lost |= self.network.is_some_and(again);
+        self.base.kernel(network.min_rtt);
+        self.network = Some(network);
+    }
+
+    /// A ping came back after that time.
+    pub fn pinged(&mut self, taken: Duration, now: Instant) {
+        self.base.ping(taken, now);
+    }
+
     /// Whether another picture may be sent.
     pub fn is_open(&mut self, now: Instant) -> bool {
         while let Some(sent) = self.waiting.front()
@@ -92,28 +145,80 @@ impl Window {
             self.in_flight -= sent.bytes;
             self.waiting.pop_front();
         }
-        let open = self.waiting.is_empty()
-            || (self.in_flight < self.fixed.unwrap_or(self.size) && self.waiting.len() < Self::MAX_PICTURES);
-        if !open && let Some(last) = self.waiting.back_mut() {
-            last.limited = true;
+        if self.waiting.len() >= Self::MAX_PICTURES {
+            return false;
         }
-        open
+        let left = self.in_flight - self.drained(now);
+        self.waiting.is_empty() || left < self.fixed.unwrap_or(self.size)
+    }
+
+    /// When a window that is not open should be looked at again.
+    pub fn opens_at(&self, now: Instant) -> Option<Instant> {
+        let oldest = self.waiting.front()?;
+        let need = (self.in_flight + 1).saturating_sub(self.size);
+        let can_drain =
+            need <= oldest.bytes && self.fixed.is_none() && self.waiting.len() < Self::MAX_PICTURES;
+        let drained = self.moving_since().map(|since| since + self.own(need));
+        drained
+            .filter(|at| can_drain && !self.is_overdue(now) && *at + Self::TICK > now)
+            .map(|at| at.max(now) + Self::TICK)
+            .or_else(|| self.lost_at())
+    }
+
+    /// The time the path needs for so many bytes.
+    fn own(&self, bytes: usize) -> Duration {
+        Duration::from_secs_f64((bytes as f64 / (self.rate().0 as f64).max(1.0)).min(60.0))
+    }
+
+    /// The oldest picture should have been acknowledged: the path is not what it was, and nothing is known of it.
+    fn is_overdue(&self, now: Instant) -> bool {
+        let late = |oldest: &Sent| {
+            let since = self.moving_since()?;
+            let target = Self::target(self.base.get()?);
+            Some(now.saturating_duration_since(since) > self.own(oldest.bytes) + target * 2)
+        };
+        self.waiting.front().and_then(late).unwrap_or(false)
     }
 
     /// When the oldest picture without acknowledgement counts as lost.
-    pub fn lost_at(&self) -> Option<Instant> {
+    fn lost_at(&self) -> Option<Instant> {
         self.waiting.front().map(|sent| sent.at + Self::LOST)
+    }
+
+    /// Since when the path has been at work on the oldest picture, as seen from where acknowledgements arrive.
+    fn moving_since(&self) -> Option<Instant> {
+        let began = self.waiting.front()?.at + self.base.get()?;
+        Some(self.arrived.map_or(began, |at| at.max(began)))
+    }
+
+    /// Bytes of the oldest picture that have left the queue by now, if all is as it was.
+    fn drained(&self, now: Instant) -> usize {
+        let (Some(oldest), Some(since)) = (self.waiting.front(), self.moving_since()) else {
+            return 0;
+        };
+        if self.is_overdue(now) {
+            return 0;
+        }
+        let time = now.saturating_duration_since(since).as_secs_f64();
+        bytes(time * self.rate().0 as f64).min(oldest.bytes)
     }
 
     /// A picture of `bytes` was handed to the connection.
     pub fn sent(&mut self, sequence: u64, bytes: usize, now: Instant) {
+        let since = self.arrived.filter(|_| !self.waiting.is_empty());
         self.waiting.push_back(Sent {
             sequence,
             bytes,
             at: now,
-            limited: false,
+            delivered: self.delivered,
+            since: since.unwrap_or(now),
         });
         self.in_flight += bytes;
+        if now.saturating_duration_since(self.reached_since) >= Self::BEST_PERIOD {
+            self.reached = [0, self.reached[0]];
+            self.reached_since = now;
+        }
+        self.reached[0] = self.reached[0].max(self.in_flight);
     }
 
     /// The picture was acknowledged; `None` when no such picture is waiting.
@@ -125,8 +230,10 @@ impl Window {
         let taken = now.saturating_duration_since(sent.at);
         let latency = taken.saturating_sub(decode.min(taken / 2));
         self.latencies.add(latency.as_secs_f64() * 1e3);
+        self.delivered = self.delivered.saturating_add(sent.bytes as u64);
+        let arrived = sent.at + latency;
         self.learn(sent, latency, now);
-        self.last_ack = Some(now);
+        self.arrived = Some(self.arrived.map_or(arrived, |at| at.max(arrived)));
         Some(Ack {
             latency,
             bytes: sent.bytes,
@@ -134,34 +241,58 @@ impl Window {
     }
 
     fn learn(&mut self, sent: Sent, latency: Duration, now: Instant) {
-        if now.saturating_duration_since(self.base_since) >= Self::BASE_PERIOD {
-            self.base = [None, self.base[0]];
-            self.base_since = now;
-        }
-        let own = Duration::from_secs_f64(sent.bytes as f64 / self.rate().0.max(1) as f64);
-        let path = latency.saturating_sub(own);
-        self.base[0] = Some(self.base[0].map_or(path, |b| b.min(path)));
-        let base = self.base().unwrap_or(path);
-        if sent.bytes >= Self::RATE_BYTES {
-            // busy since the later of its sending and the previous acknowledgement
-            let since = self.last_ack.map_or(sent.at, |at| at.max(sent.at));
-            let busy = now
-                .saturating_duration_since(since)
-                .saturating_sub(if since == sent.at { base } else { Duration::ZERO });
-            let sample = sent.bytes as f64 / busy.as_secs_f64().max(50e-6);
-            let rate = self.rate.unwrap_or(sample);
-            // quick upwards, because a burst can only under-report
-            let weight = if sample > rate { 0.5 } else { 0.2 };
-            self.rate = Some(rate + (sample - rate) * weight);
-        }
-        let queue = path.saturating_sub(base);
+        let size = sent.bytes as f64;
+        let own = self.own(sent.bytes);
+        self.base.picture(latency.saturating_sub(own), now);
+        let base = self.base.get().unwrap_or(latency);
         let target = Self::target(base);
-        if queue > target * 3 / 2 {
-            let fair = self.rate().0 as f64 * (base + target).as_secs_f64();
-            self.size = bytes(fair).min(self.size * 7 / 8).max(Self::INITIAL);
-        } else if queue < target / 2 && sent.limited {
-            self.size = (self.size + sent.bytes).min(Self::MAX);
+        if sent.bytes >= Self::RATE_BYTES {
+            let taken = (sent.at + latency).saturating_duration_since(sent.since);
+            let sample = Rate::sample(&Sample {
+                bytes: size,
+                delivered: ((self.delivered - sent.delivered) as f64, taken),
+                own: latency.saturating_sub(base),
+            });
+            self.rate.add(sample, latency > base + own + target * 2);
+            self.remember_best(now);
+            self.share.report(&Report {
+                now,
+                sent: sent.at,
+                latency,
+                base,
+                target,
+                bytes: size,
+                rate: self.rate().0 as f64,
+                best: self.best.iter().copied().fold(0.0, f64::max),
+                lost: std::mem::take(&mut self.lost),
+                calm: self.network.is_some() && !self.slack(target, own).is_zero(),
+            });
         }
+        let rate = self.rate().0 as f64;
+        let room = base + target + self.slack(target, self.own(sent.bytes));
+        let wanted = (rate * room.as_secs_f64()).max(self.share.bytes());
+        let [present, previous] = self.reached;
+        let reach = (present.max(previous) * 2).clamp(Self::INITIAL, Self::MAX);
+        self.size = bytes(wanted).clamp(Self::MIN, reach);
+    }
+
+    /// How much longer pictures may be on the way while segments are not late: then it is the kernel that holds them
+    /// back, after a loss or because it has not tried yet.
+    fn slack(&self, target: Duration, own: Duration) -> Duration {
+        self.network.map_or(Duration::ZERO, |network| {
+            let queue = network.rtt.saturating_sub(network.min_rtt);
+            (target + own / 2).saturating_sub(queue).min(target)
+        })
+    }
+
+    fn remember_best(&mut self, now: Instant) {
+        let rate = self.rate().0 as f64;
+        let [present, previous] = &mut self.best;
+        if now.saturating_duration_since(self.best_since) >= Self::BEST_PERIOD {
+            *previous = std::mem::take(present);
+            self.best_since = now;
+        }
+        *present = present.max(rate);
     }
 
     /// Time in queues aimed at: a quarter of the round trip, at least one scheduling hiccup, at most what is felt.
@@ -171,13 +302,26 @@ impl Window {
 
     /// The shortest round trip seen lately.
     pub fn base(&self) -> Option<Duration> {
-        self.base.iter().flatten().min().copied()
+        self.base.get()
+    }
+
+    /// Whether somebody else fills the queue of this path.
+    pub const fn is_competing(&self) -> bool {
+        self.share.is_competing()
     }
 
     /// The rate the link delivers, as far as known.
     pub fn rate(&self) -> LinkSpeed {
         self.rate
+            .get()
             .map_or(self.assumed, |rate| LinkSpeed(bytes(rate) as u64))
+    }
+
+    /// Bytes that may wait in the kernel: 5 ms of the path.
+    pub fn lowat(&self) -> u32 {
+        u32::try_from(self.rate().0 / 200)
+            .unwrap_or(u32::MAX)
+            .clamp(8 << 10, 128 << 10)
     }
 
     /// Bytes that may be in flight, and bytes that are.

@@ -489,6 +489,7 @@ impl Connection {
                 self.login_timed_out();
             }
             State::Established => {
+                self.keepalive.woke(now);
                 if self.keepalive.expired(now) {
                     self.say_goodbye(reason::CLIENT_PING_TIMEOUT, "");
                     self.finish(CloseReason::TimedOut(TimedOut::Ping));
@@ -536,6 +537,11 @@ impl Connection {
     /// Counters so far.
     pub const fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// The peer's kernel took more of what was sent: it is busy rather than gone, and an echo may take longer.
+    pub const fn peer_is_alive(&mut self, now: Instant) {
+        self.keepalive.alive(now);
     }
 
     /// Our own pings and what they measured.

@@ -15,6 +15,8 @@ pub struct Keepalive {
     waiting: VecDeque<(i64, Instant)>,
     latencies: Latencies,
     last_echo: Option<Instant>,
+    /// When something else than an echo last said that the peer is there.
+    sign: Option<Instant>,
 }
 
 impl Keepalive {
@@ -31,8 +33,15 @@ impl Keepalive {
             waiting: VecDeque::new(),
             latencies: Latencies::default(),
             last_echo: None,
+            sign: None,
         }
     }
+
+    /// How long an echo may take once this process runs again after it did not: it was received long ago and only has
+    /// to be read, or it never comes and a new connection should not wait.
+    const AFTER_SLEEP: Duration = Duration::from_millis(300);
+    /// A timer this late did not run because this process did not.
+    const SLEPT: Duration = Duration::from_secs(5);
 
     /// Starts pinging.
     pub fn start(&mut self, now: Instant) {
@@ -46,7 +55,7 @@ impl Keepalive {
 
     /// When [`due`](Self::due) or [`expired`](Self::expired) will have something to say.
     pub fn deadline(&self) -> Option<Instant> {
-        let oldest = self.waiting.front().map(|(_, at)| *at + self.timeout);
+        let oldest = self.expires_at();
         match (self.next, oldest) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -73,11 +82,30 @@ impl Keepalive {
         stamp
     }
 
-    /// True when a ping went unanswered for the whole timeout.
+    /// When the oldest ping without an echo has waited for the whole timeout.
+    fn expires_at(&self) -> Option<Instant> {
+        let (_, sent) = self.waiting.front()?;
+        Some(self.sign.map_or(*sent, |sign| sign.max(*sent)) + self.timeout)
+    }
+
+    /// True when a ping went unanswered for the whole timeout, in which nothing else was heard either.
     pub fn expired(&self, now: Instant) -> bool {
-        self.waiting
-            .front()
-            .is_some_and(|(_, at)| now.saturating_duration_since(*at) >= self.timeout)
+        self.expires_at().is_some_and(|at| now >= at)
+    }
+
+    /// The peer is there, although it does not answer: its kernel took what was sent.
+    pub const fn alive(&mut self, now: Instant) {
+        self.sign = Some(now);
+    }
+
+    /// A timer is looked at that was due at [`deadline`](Self::deadline). When that was long ago this process did not
+    /// run, and the echo may be there unread.
+    pub fn woke(&mut self, now: Instant) {
+        let slept = |at: Instant| now.saturating_duration_since(at) >= Self::SLEPT;
+        let grace = now.checked_sub(self.timeout.saturating_sub(Self::AFTER_SLEEP));
+        if self.deadline().is_some_and(slept) && self.sign < grace {
+            self.sign = grace;
+        }
     }
 
     /// An echo of the ping with that time stamp came.
@@ -123,5 +151,11 @@ mod tests {
         assert!(!pings.expired(now + 500 * second));
         assert_eq!(pings.due(now + 10 * second), Some(10000));
         assert!(pings.expired(now + 70 * second));
+        pings.alive(now + 30 * second);
+        assert!(!pings.expired(now + 89 * second));
+        assert!(pings.expired(now + 90 * second));
+        pings.woke(now + 600 * second);
+        assert!(!pings.expired(now + 600 * second));
+        assert!(pings.expired(now + 601 * second));
     }
 }

@@ -7,6 +7,7 @@ use super::hello::{self, SCREEN_WINDOW};
 use super::info::ClientFacts;
 use super::line::Line;
 use super::login::{Entrance, answer_of};
+use super::pulse::Pulse;
 use super::request::request_of;
 use super::session::{Session, frame};
 use super::sharing::Newcomer;
@@ -265,6 +266,9 @@ impl ServerSession {
             wanting: false,
             suspended: false,
             window,
+            lowat: 0,
+            echoed: None,
+            pulse: Pulse::new(now),
             sequence: 0,
             cursor: None,
             pointer: None,
@@ -330,7 +334,10 @@ impl ServerSession {
                 session.mapped = session.mapped.map(|_| place.rect);
             }
             Packet::CloseWindow(SCREEN_WINDOW) => connection.close(reason::CLIENT_REQUEST, "window closed"),
-            Packet::DrawAck(ack) => session.acknowledged(&ack, screen, connection.dialect(), now),
+            Packet::DrawAck(ack) => {
+                session.observe(connection.keepalive(), &self.link.probe, now);
+                session.acknowledged(&ack, screen, connection.dialect(), now);
+            }
             Packet::BufferRefresh {
                 id: None | Some(SCREEN_WINDOW),
                 ..
@@ -605,7 +612,8 @@ impl Handler for ServerSession {
             Stage::Refused(at) => return Some(*at),
             _ => return self.cut,
         };
-        [self.cut, self.idle_at(session), session.retry]
+        let pulse = Some(session.pulse.at());
+        [self.cut, self.idle_at(session), session.retry, pulse]
             .into_iter()
             .flatten()
             .min()
@@ -629,7 +637,8 @@ impl Handler for ServerSession {
         }
         // the driver asks for pictures whenever nothing waits to be written
         if let Stage::Client(session) = &mut self.stage {
-            session.retry = None;
+            session.pulse.feel(connection, &self.link.probe, self.began, now);
+            session.retry = session.retry.filter(|at| now < *at);
         }
     }
 }

@@ -412,6 +412,7 @@ fn window(session: &SessionView<'_>) -> Value {
                 ("window", size.into()),
                 ("in-flight", in_flight.into()),
                 ("base-rtt-us", base.into()),
+                ("competing", session.window.is_competing().into()),
             ]),
         ),
     ])

@@ -12,6 +12,7 @@ mod hello;
 mod info;
 mod line;
 mod login;
+mod pulse;
 mod request;
 mod session;
 mod sharing;

@@ -4,15 +4,17 @@ use super::clipboard::Clipboard;
 use super::counts::Counts;
 use super::hello::{self, SCREEN_WINDOW};
 use super::line::Line;
+use super::pulse::Pulse;
 use crate::codec::{Dialect, Value};
-use crate::delivery::Window;
+use crate::delivery::{Network, Window};
 use crate::display::{Cursor, Input};
 use crate::mmap::RingWriter;
 use crate::packet::{Capabilities, Draw, DrawAck, KeyAction, Packet, PointerState};
 use crate::picture::{Client, LinkSpeed, Payload};
-use crate::protocol::Connection;
+use crate::protocol::{Connection, Keepalive};
 use crate::session::painter::Piece;
 use crate::session::screen::ScreenCommand;
+use crate::transport::Probe;
 use crate::types::{Encoding, Point, Rect, Size};
 use std::time::{Duration, Instant};
 
@@ -31,6 +33,11 @@ pub(super) struct Session {
     pub(super) wanting: bool,
     pub(super) suspended: bool,
     pub(super) window: Window,
+    /// Bytes the kernel was told to hold at most; 0 before it was told.
+    pub(super) lowat: u32,
+    /// The echo of a ping that the window heard of last.
+    pub(super) echoed: Option<Instant>,
+    pub(super) pulse: Pulse,
     pub(super) sequence: u64,
     pub(super) cursor: Option<Cursor>,
     pub(super) pointer: Option<Point>,
@@ -91,7 +98,7 @@ impl Session {
             return;
         }
         if !self.window.is_open(now) {
-            self.retry = self.window.lost_at();
+            self.retry = self.window.opens_at(now);
             return;
         }
         let mut link = self.window.rate();
@@ -157,6 +164,30 @@ impl Session {
         self.counts.drawn(self.sequence, encoding, rect.size(), bytes);
         self.counts
             .timed(self.sequence, piece.damaged, piece.captured, piece.encoded);
+    }
+
+    /// Tells the window what pings and the kernel say of the path, and the kernel how much to hold.
+    pub(super) fn observe(&mut self, keepalive: &Keepalive, probe: &Probe, now: Instant) {
+        if keepalive.last_echo() != self.echoed {
+            self.echoed = keepalive.last_echo();
+            let taken = keepalive.latencies().last().unwrap_or(0.0);
+            let taken = Duration::try_from_secs_f64(taken / 1e3).unwrap_or_default();
+            self.window.pinged(taken, now);
+        }
+        let Some(info) = probe.kernel_info() else {
+            return;
+        };
+        if let Some(min_rtt) = info.min_rtt {
+            self.window.observe(Network {
+                rtt: info.rtt,
+                min_rtt,
+                retransmits: info.retransmits,
+            });
+        }
+        let lowat = self.window.lowat();
+        if lowat.abs_diff(self.lowat) > self.lowat / 4 && probe.set_notsent_lowat(lowat).is_ok() {
+            self.lowat = lowat;
+        }
     }
 
     pub(super) fn acknowledged(&mut self, ack: &DrawAck, screen: &mut Line, dialect: Dialect, now: Instant) {

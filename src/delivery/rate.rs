@@ -1,0 +1,81 @@
+//! [`Rate`]: bytes a second that a path delivers.
+
+use std::time::Duration;
+
+/// Smoothed from samples none of which can be more than the truth by much.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rate {
+    value: Option<f64>,
+    /// The sample before, when it was far below what was believed.
+    low: Option<f64>,
+}
+
+/// What one acknowledgement says of the rate.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    /// Bytes of the picture.
+    pub(super) bytes: f64,
+    /// Bytes acknowledged since the last acknowledgement before it was sent, itself included, and how long that took.
+    pub(super) delivered: (f64, Duration),
+    /// What the picture took beyond the round trip of an empty path.
+    pub(super) own: Duration,
+}
+
+impl Rate {
+    /// No shorter time is measured.
+    const LEAST: f64 = 50e-6;
+
+    /// A path that was busy all the time delivers the one, a path that was idle before the picture the other; each is
+    /// too little where it does not apply.
+    pub(super) fn sample(sample: &Sample) -> f64 {
+        let (bytes, taken) = sample.delivered;
+        let busy = bytes / taken.as_secs_f64().max(Self::LEAST);
+        let idle = sample.bytes / sample.own.as_secs_f64().max(Self::LEAST);
+        busy.max(idle)
+    }
+
+    /// Takes a sample in; `late` when pictures wait much longer than they should.
+    pub(super) fn add(&mut self, sample: f64, late: bool) {
+        let Some(value) = self.value else {
+            self.value = Some(sample);
+            return;
+        };
+        let before = self.low.take();
+        self.low = (late && sample < value * 0.7).then_some(sample);
+        // two of them are no accident: the path became slower
+        let value = match (before, self.low) {
+            (Some(before), Some(low)) => before.max(low),
+            _ => {
+                value
+                    + (sample - value)
+                        * if sample > value || self.low.is_some() {
+                            0.5
+                        } else {
+                            0.2
+                        }
+            }
+        };
+        self.value = Some(value);
+    }
+
+    pub(super) const fn get(&self) -> Option<f64> {
+        self.value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_late_samples_cut_at_once() {
+        let mut rate = Rate::default();
+        rate.add(1000.0, false);
+        rate.add(100.0, true);
+        assert_eq!(rate.get(), Some(550.0));
+        rate.add(90.0, true);
+        assert_eq!(rate.get(), Some(100.0));
+        (0..8).for_each(|_| rate.add(1000.0, false));
+        assert!(rate.get().unwrap() > 990.0);
+    }
+}
