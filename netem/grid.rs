@@ -100,6 +100,36 @@ fn xpra6_client_our_guarded_server() -> Result<()> {
     guarded(Peer::Xpra6, Peer::Ours)
 }
 
+#[test]
+fn xpra3_client_every_encoding() -> Result<()> {
+    encodings(Peer::Xpra3)
+}
+
+#[test]
+fn xpra6_client_every_encoding() -> Result<()> {
+    encodings(Peer::Xpra6)
+}
+
+/// Whatever our server encodes with, `client` shows the colours that were meant.
+fn encodings(client: Peer) -> Result<()> {
+    with(&[client, Peer::Ours], |room| {
+        let source = Display::start(SOURCE, &room.logs())?;
+        let screen = Display::start(CLIENT, &room.logs())?;
+        let shown = Shown::open(&source, "card", 60, 40, &Picture::card(CARD, 1))?;
+        let server = Server::start(room, Peer::Ours, Mode::Shadow, &source)?;
+        let url = server.url(Peer::Ours, Via::Tcp);
+        let _viewer = attach(room, client, &server, Via::Tcp, &screen)?;
+        sees(&screen, 1)?;
+        for (seed, encoding) in (2..).zip(["rgb", "png", "webp", "jpeg"]) {
+            room.ask(Peer::Ours, &["control", &url, "encoding", encoding])?;
+            shown.show(&Picture::card(CARD, seed))?;
+            let least = if encoding == "jpeg" { 25.0 } else { EXACT };
+            sees_at_least(&screen, seed, least).context(encoding)?;
+        }
+        Ok(())
+    })
+}
+
 /// The cells of the grid that want a password and keep what is said from others.
 fn guarded(client: Peer, server: Peer) -> Result<()> {
     with(&[client, server], |room| {

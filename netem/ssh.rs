@@ -1,5 +1,7 @@
 //! Sessions over SSH: our clients against sshd, and the clients of others against our server.
 
+mod grid;
+
 use std::future::Future;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};

@@ -71,7 +71,7 @@ impl Encoder {
             encoding,
             data: Payload::Bytes(Bytes::from(file)),
             stride: 0,
-            format: Some(file_format(image.format())),
+            format: file_format(encoding, image.format()),
             compression: None,
             quality: None,
             scaled_size: None,
@@ -80,11 +80,12 @@ impl Encoder {
     }
 }
 
-/// What a lossless picture file is said to hold; receivers only ask whether there is alpha.
-const fn file_format(format: PixelFormat) -> PixelFormat {
-    if has_alpha(format) {
-        PixelFormat::Rgba
-    } else {
-        PixelFormat::Rgb
+/// What a picture file is said to hold besides what it says itself. To clients of 3.1 that is the order of the pixels
+/// it was made from: told `RGB`, they swap red and blue.
+const fn file_format(encoding: Encoding, format: PixelFormat) -> Option<PixelFormat> {
+    match encoding {
+        Encoding::Webp if has_alpha(format) => Some(PixelFormat::Bgra),
+        Encoding::Webp => Some(PixelFormat::Bgrx),
+        _ => None,
     }
 }
