@@ -1,14 +1,15 @@
-//! What scripts rely on: JSON on standard output, exit codes, a client that needs no display.
+//! What scripts rely on: JSON on standard output, exit codes, clients that need no display and that attach again.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use xpra::types::Size;
 
-use crate::display::Display;
-use crate::grid::ended_well;
-use crate::peer::{Mode, Peer, Server, Via, attach_headless};
-use crate::process::until;
+use crate::display::{Display, Shown};
+use crate::grid::{CARD, ended_well, sees};
+use crate::peer::{Mode, Peer, Server, Via, attach_headless, free_port};
+use crate::picture::Picture;
+use crate::process::{Process, until};
 use crate::with;
 
 const SCREEN: Size = Size::new(640, 480);
@@ -75,6 +76,43 @@ fn headless(server: Peer) -> Result<()> {
         counted.context("the server counts no client")?;
         ensure!(client.is_running(), "the client is gone");
         room.ask(server, &["detach", &url])?;
+        ended_well(&mut client)
+    })
+}
+
+#[test]
+fn a_lost_session_is_attached_again() -> Result<()> {
+    again(Peer::Ours)
+}
+
+#[test]
+fn a_lost_session_of_xpra3_is_attached_again() -> Result<()> {
+    again(Peer::Xpra3)
+}
+
+/// A server that dies while a client is attached, and another at the same address.
+fn again(peer: Peer) -> Result<()> {
+    with(&[Peer::Ours, peer], |room| {
+        let source = Display::start(SCREEN, &room.logs())?;
+        let screen = Display::start(SCREEN, &room.logs())?;
+        let shown = Shown::open(&source, "card", 60, 40, &Picture::card(CARD, 1))?;
+        let port = free_port()?;
+        let options = ["--bind=none".to_owned(), format!("--bind-tcp=127.0.0.1:{port}")];
+        let serve = || Server::start_with(room, peer, Mode::Shadow, &source, &options);
+        let server = serve()?;
+        let mut command = room.command(Peer::Ours, Some(&screen))?;
+        command.args(["attach", &format!("tcp://127.0.0.1:{port}/")]);
+        let mut client = Process::start("our client", command, &room.logs().join("client.log"))?;
+        sees(&screen, 1)?;
+        server.kill();
+        drop(server);
+        client.wait_for_log("attaching again", LIMIT)?;
+        let mut server = serve()?;
+        shown.show(&Picture::card(CARD, 2))?;
+        sees(&screen, 2)?;
+        // one that says goodbye is not looked for
+        room.ask(Peer::Ours, &["stop", &format!("tcp://127.0.0.1:{port}/")])?;
+        ended_well(&mut server)?;
         ended_well(&mut client)
     })
 }

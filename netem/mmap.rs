@@ -143,7 +143,7 @@ fn our_server(room: &Room, source: &Display, options: &[String]) -> Result<(Proc
 /// Our client at `url`.
 fn our_client(room: &Room, screen: &Display, url: &str, options: &[&str]) -> Result<Process> {
     let mut command = room.command(Peer::Ours, Some(screen))?;
-    command.args(["attach", url]).args(options);
+    command.args(["attach", url, "--reconnect=no"]).args(options);
     let log = room.logs().join(format!("client-{}.log", screen.number()));
     Process::start("our client", command, &log)
 }

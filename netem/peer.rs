@@ -147,7 +147,7 @@ impl Peer {
 
     pub(crate) fn client_options(self, via: Via) -> Vec<&'static str> {
         let mut options = match self {
-            Self::Ours => vec![],
+            Self::Ours => vec!["--reconnect=no"],
             Self::Xpra3 => vec!["--opengl=no", "--tray=no"],
             Self::Xpra6 => vec!["--opengl=no", "--tray=no", "--splash=no"],
         };
@@ -600,7 +600,7 @@ pub(crate) fn attach_headless(room: &Room, server: &Server, via: Via) -> Result<
     let peer = Peer::Ours;
     let mut command = room.command(peer, None)?;
     command
-        .args(["attach", &server.url(peer, via), "--headless"])
+        .args(["attach", &server.url(peer, via), "--headless", "--reconnect=no"])
         .args(peer.quiet(room));
     Process::start(
         "headless client",

@@ -3,6 +3,7 @@
 use super::exit::{ExitCode, Failure};
 use super::mmap::MmapArgs;
 use super::options::boolean;
+use super::reconnect::Reconnect;
 use super::server::{ConnectArgs, Route};
 use crate::discovery::Environment;
 use crate::display::Windows;
@@ -17,6 +18,7 @@ use crate::session::{Login, dial};
 use crate::transport::connect;
 use crate::types::{Encoding, Size};
 use clap::ArgAction::Set;
+use std::time::Instant;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
@@ -90,6 +92,9 @@ pub(super) struct AttachArgs {
     /// What the server may send in a second: 500K, 10Mbps, auto
     #[arg(long, value_name = "BITS", default_value = "auto", value_parser = bits_per_second)]
     bandwidth_limit: u64,
+    /// Attach again when the connection is lost
+    #[arg(long, value_name = "yes|no", action = Set, default_value = "yes", value_parser = boolean)]
+    reconnect: bool,
     #[command(flatten)]
     mmap: MmapArgs,
     #[command(flatten)]
@@ -133,8 +138,32 @@ impl AttachArgs {
     }
 }
 
-/// Attaches, and stays until the session, the display or the user ends it.
+/// Attaches, and stays until the session, the display or the user ends it; when the connection is lost it attaches
+/// again.
 pub(super) async fn run(args: &AttachArgs, environment: &Environment) -> Result<ExitCode, Failure> {
+    let mut reconnect = Reconnect::default();
+    loop {
+        let mut connected = false;
+        let failure = match attach(args, environment, &mut connected).await {
+            Err(failure) if args.reconnect => failure,
+            ended => return ended,
+        };
+        let pause = reconnect.after(failure, connected, Instant::now())?;
+        let [(mut interrupt, int), (mut terminate, term)] = signals()?;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = interrupt.recv() => return Ok(code_of_signal(Some(int))),
+            _ = terminate.recv() => return Ok(code_of_signal(Some(term))),
+        }
+    }
+}
+
+/// Attaches once; tells in `connected` whether there was a session.
+async fn attach(
+    args: &AttachArgs,
+    environment: &Environment,
+    connected: &mut bool,
+) -> Result<ExitCode, Failure> {
     let options = args.options();
     let Route {
         address,
@@ -199,12 +228,13 @@ pub(super) async fn run(args: &AttachArgs, environment: &Environment) -> Result<
     };
     let ended = dial(open, &mut session).await;
     signals.abort();
-    let (connected, departure) = (session.is_connected(), session.departure().cloned());
+    *connected = session.is_connected();
+    let departure = session.departure().cloned();
     // without a session the viewer closes its windows and ends
     drop(session);
     let _panicked = viewer.join();
     let (reason, _) = ended?;
-    outcome(&reason, connected, departure).map_err(|failure| failure.at(&address))
+    outcome(&reason, *connected, departure).map_err(|failure| failure.at(&address))
 }
 
 fn open(display: &str) -> Result<X11Windows, Failure> {

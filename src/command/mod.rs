@@ -19,6 +19,7 @@ mod mmap;
 mod options;
 mod proxy;
 mod query;
+mod reconnect;
 mod server;
 mod session_file;
 pub mod shadow;

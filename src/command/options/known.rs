@@ -76,7 +76,6 @@ pub(super) const KNOWN: &[Known] = &[
             "proxy-start-sessions",
             "pulseaudio",
             "rdp-upgrade",
-            "reconnect",
             "remote-logging",
             "shell",
             "speaker",
