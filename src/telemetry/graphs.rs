@@ -1,0 +1,136 @@
+//! What is drawn: xpra's "Graphs", and where the time goes.
+
+use super::metrics::{METRICS, SPREADS, Unit};
+use super::sample::Client;
+
+/// Several lines over the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Graph {
+    /// What it shows.
+    pub title: &'static str,
+    /// What its lines count.
+    pub unit: Unit,
+    /// The lines.
+    pub lines: &'static [Line],
+}
+
+/// A line of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What it is called there.
+    pub label: &'static str,
+    /// Where its points come from.
+    pub reading: Reading,
+}
+
+/// One number of a client's sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// A [metric](METRICS) of that key.
+    Metric(&'static str),
+    /// A [spread](SPREADS) of that key, and which number of it.
+    Spread(&'static str, &'static str),
+}
+
+const fn metric(label: &'static str, key: &'static str) -> Line {
+    Line {
+        label,
+        reading: Reading::Metric(key),
+    }
+}
+
+const fn spread(label: &'static str, key: &'static str, which: &'static str) -> Line {
+    Line {
+        label,
+        reading: Reading::Spread(key, which),
+    }
+}
+
+/// The graphs, in the order they are shown.
+pub const GRAPHS: &[Graph] = &[
+    Graph {
+        title: "Bandwidth",
+        unit: Unit::BytesPerSecond,
+        lines: &[metric("out", "send-rate"), metric("in", "receive-rate")],
+    },
+    Graph {
+        title: "Picture latency",
+        unit: Unit::Milliseconds,
+        lines: &[
+            spread("median", "picture-latency", "50p"),
+            spread("95 %", "picture-latency", "95p"),
+        ],
+    },
+    Graph {
+        title: "Server and client latency",
+        unit: Unit::Milliseconds,
+        lines: &[
+            spread("to client", "client-ping", "cur"),
+            spread("to server", "server-ping", "cur"),
+            metric("TCP", "tcp-rtt"),
+        ],
+    },
+    Graph {
+        title: "Window",
+        unit: Unit::Bytes,
+        lines: &[
+            metric("window", "window"),
+            metric("in flight", "in-flight"),
+            metric("unsent", "kernel-unsent"),
+        ],
+    },
+    Graph {
+        title: "Where pictures wait",
+        unit: Unit::Milliseconds,
+        lines: &[
+            spread("wait", "wait", "avg"),
+            spread("encode", "encode", "avg"),
+            spread("host queue", "host-queue", "avg"),
+            spread("network queue", "network-queue", "avg"),
+            spread("transmission", "transmission", "avg"),
+            spread("propagation", "propagation", "avg"),
+            spread("decode", "decode", "avg"),
+        ],
+    },
+];
+
+impl Reading {
+    /// The number, if the server tells it.
+    pub fn of(self, client: &Client) -> Option<f64> {
+        match self {
+            Self::Metric(key) => client.metric(key),
+            Self::Spread(key, which) => client.spread(key)?.get(which),
+        }
+    }
+
+    /// Where it is in a client's [JSON](super::Sample::to_json).
+    pub fn path(self) -> Vec<&'static str> {
+        match self {
+            Self::Metric(key) => vec!["metrics", key],
+            Self::Spread(key, which) => vec!["latencies", key, which],
+        }
+    }
+
+    /// What people call it.
+    pub fn title(self) -> &'static str {
+        let (table, key) = match self {
+            Self::Metric(key) => (METRICS, key),
+            Self::Spread(key, _) => (SPREADS, key),
+        };
+        table
+            .iter()
+            .find(|metric| metric.key == key)
+            .map_or(key, |metric| metric.title)
+    }
+}
+
+/// 1, 2 or 5 times a power of ten, no less than `least`: where a scale may end.
+pub fn nice(least: f64) -> f64 {
+    if !least.is_finite() || least <= 0.0 {
+        return 1.0;
+    }
+    let power = 10f64.powf(least.log10().floor());
+    let steps = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
+    let found = steps.into_iter().find(|step| *step >= least * (1.0 - 1e-9));
+    found.unwrap_or(10.0 * power)
+}
