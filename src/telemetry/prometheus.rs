@@ -58,7 +58,11 @@ pub fn exposition(sample: &Sample) -> String {
         summary(&mut out, metric, &sample.clients);
     }
     for (name, help, pick) in [
-        ("xpra_client_encoded_pictures_total", "Pictures by encoding.", true),
+        (
+            "xpra_client_encoded_pictures_total",
+            "Pictures by encoding.",
+            true,
+        ),
         ("xpra_client_encoded_pixels_total", "Pixels by encoding.", false),
     ] {
         encodings(&mut out, name, help, pick, &sample.clients);
@@ -140,7 +144,11 @@ fn name(metric: &Metric) -> String {
 }
 
 fn of(client: &Client, more: &[(&str, &str)]) -> String {
-    labels([("client", client.id.as_str())].into_iter().chain(more.iter().copied()))
+    labels(
+        [("client", client.id.as_str())]
+            .into_iter()
+            .chain(more.iter().copied()),
+    )
 }
 
 /// `{name="value",...}`; nothing when there are none.

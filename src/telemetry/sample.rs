@@ -284,7 +284,9 @@ impl Window {
         Self {
             id,
             size: size.into_iter().find_map(|path| pair(find(tree, path)?)),
-            encoding: find(tree, "encoding").filter(|value| value.as_map().is_none() || value.get("").is_some()).map(text),
+            encoding: find(tree, "encoding")
+                .filter(|value| value.as_map().is_none() || value.get("").is_some())
+                .map(text),
             encodings,
         }
     }

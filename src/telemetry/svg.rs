@@ -149,10 +149,7 @@ fn style() -> String {
     let mut dark = "text{fill:#ccc}.b{fill:#15181c}".to_owned();
     for (number, (day, night)) in COLOURS.iter().enumerate() {
         for (style, colour) in [(&mut light, day), (&mut dark, night)] {
-            let _infallible = write!(
-                style,
-                ".l{number}{{stroke:{colour}}}.f{number}{{fill:{colour}}}"
-            );
+            let _infallible = write!(style, ".l{number}{{stroke:{colour}}}.f{number}{{fill:{colour}}}");
         }
     }
     format!("{light}@media(prefers-color-scheme:dark){{{dark}}}")
@@ -163,5 +160,7 @@ fn put(out: &mut String, what: Arguments<'_>) {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('"', "&quot;")
 }

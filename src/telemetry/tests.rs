@@ -58,7 +58,10 @@ fn what_3_1_tells_is_understood_and_its_mistakes_are_not() {
     assert!(missing.contains(&"picture-latency") && missing.contains(&"tcp-rtt"));
     assert_eq!(client.fact("hostname"), Some("a\"b\\cd"), "no control characters");
     let window = &client.windows[0];
-    assert_eq!((window.size, window.encodings["jpeg"]), (Some((800, 600)), (3, 999)));
+    assert_eq!(
+        (window.size, window.encodings["jpeg"]),
+        (Some((800, 600)), (3, 999))
+    );
 }
 
 #[test]
@@ -69,7 +72,10 @@ fn clients_are_found_where_each_generation_has_them_and_the_observer_is_left_out
             ("window", tree([("connection", bytes("output", sent))])),
         ])
     };
-    let several = tree([("client", tree([("0", one("a", 1)), ("1", one("me", 2)), ("2", one("b", 3))]))]);
+    let several = tree([(
+        "client",
+        tree([("0", one("a", 1)), ("1", one("me", 2)), ("2", one("b", 3))]),
+    )]);
     let sample = read(&several, 0);
     let sent: Vec<_> = sample.clients.iter().map(|c| c.metric("sent")).collect();
     assert_eq!(sent, [Some(1.0), Some(3.0)]);
@@ -149,10 +155,15 @@ fn values_for_people() {
 #[test]
 fn the_exposition_has_each_family_once_and_escapes() {
     let text = exposition(&read(&xpra3(1000), 0));
-    assert!(text.contains("xpra_client_sent_bytes_total{client=\"1\"} 1000\n"), "{text}");
+    assert!(
+        text.contains("xpra_client_sent_bytes_total{client=\"1\"} 1000\n"),
+        "{text}"
+    );
     assert!(text.contains("hostname=\"a\\\"b\\\\cd\""), "{text}");
     assert!(text.contains("xpra_client_encode_seconds{client=\"1\",quantile=\"0.9\"} 0.012\n"));
-    assert!(text.contains("xpra_client_encoded_pixels_total{client=\"1\",window=\"1\",encoding=\"jpeg\"} 999\n"));
+    assert!(
+        text.contains("xpra_client_encoded_pixels_total{client=\"1\",window=\"1\",encoding=\"jpeg\"} 999\n")
+    );
     let mut families: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
     let all = families.len();
     families.sort_unstable();
@@ -167,6 +178,9 @@ fn a_picture_is_xml_with_all_graphs() {
     (0..5).for_each(|i| history.push(read(&xpra3(i * 1000), i)));
     let text = svg(&history, "1", "a < b & c");
     assert_eq!(text.matches("class=\"g\"").count(), GRAPHS.len());
-    assert!(text.contains("a &lt; b &amp; c") && text.contains("not told") && text.contains("out 8 kbit/s"), "{text}");
+    assert!(
+        text.contains("a &lt; b &amp; c") && text.contains("not told") && text.contains("out 8 kbit/s"),
+        "{text}"
+    );
     assert!(!text.contains("NaN"));
 }

@@ -114,7 +114,10 @@ mod tests {
     fn the_first_moments_are_not_a_second() {
         let start = Instant::now();
         let mut bandwidth = Bandwidth::new(start);
-        let total = Traffic { input: 0, output: 100 };
+        let total = Traffic {
+            input: 0,
+            output: 100,
+        };
         bandwidth.note(total, start + Duration::from_millis(100));
         assert_eq!(bandwidth.rates(start + Duration::from_millis(200)).output, 500);
     }

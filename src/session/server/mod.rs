@@ -507,8 +507,7 @@ impl Hub {
         let (facts, name) = (Arc::clone(&self.facts), self.session_name.clone());
         let strangers = self.strangers.len();
         // those who only watch are counted: what is told of the clients is the same whether somebody watches or not
-        let (users, observers): (Vec<_>, Vec<_>) =
-            self.clients.values().partition(|entry| entry.present.ui);
+        let (users, observers): (Vec<_>, Vec<_>) = self.clients.values().partition(|entry| entry.present.ui);
         let observers = observers.len();
         let asked: Vec<_> = users
             .into_iter()
@@ -523,7 +522,14 @@ impl Hub {
             for receiver in asked {
                 clients.extend(receiver.await.ok());
             }
-            let _gone = reply.send(info::server(&facts, &name, &clients, observers, strangers, super::now()));
+            let _gone = reply.send(info::server(
+                &facts,
+                &name,
+                &clients,
+                observers,
+                strangers,
+                super::now(),
+            ));
         });
     }
 
