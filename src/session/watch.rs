@@ -62,7 +62,8 @@ where
     Ok(watcher.outcome(end))
 }
 
-/// The hello of a client that has no windows, in the words of all generations at once.
+/// The hello of a client that has no windows, in the words of all generations at once. Nothing is said of `steal`: 3.1
+/// lets nobody in who would not take a busy session, and then takes it for those with windows only.
 fn capabilities(uuid: &str, username: &str) -> Capabilities {
     let mut hello = Capabilities::default();
     hello
@@ -72,7 +73,6 @@ fn capabilities(uuid: &str, username: &str) -> Capabilities {
         .set("wants_features", true)
         .set("info-namespace", true)
         .set("share", true)
-        .set("steal", false)
         .set("uuid", uuid)
         .set("username", username)
         .set("client_type", "xpra-rs session-info");

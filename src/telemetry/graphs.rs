@@ -1,7 +1,8 @@
 //! What is drawn: xpra's "Graphs", and where the time goes.
 
-use super::metrics::{METRICS, SPREADS, Unit};
+use super::metrics::Unit;
 use super::sample::Client;
+use serde_json::{Value as Json, json};
 
 /// Several lines over the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +27,9 @@ pub struct Line {
 /// One number of a client's sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// A [metric](METRICS) of that key.
+    /// A [metric](super::METRICS) of that key.
     Metric(&'static str),
-    /// A [spread](SPREADS) of that key, and which number of it.
+    /// A [spread](super::SPREADS) of that key, and which number of it.
     Spread(&'static str, &'static str),
 }
 
@@ -110,18 +111,17 @@ impl Reading {
             Self::Spread(key, which) => vec!["latencies", key, which],
         }
     }
+}
 
-    /// What people call it.
-    pub fn title(self) -> &'static str {
-        let (table, key) = match self {
-            Self::Metric(key) => (METRICS, key),
-            Self::Spread(key, _) => (SPREADS, key),
-        };
-        table
-            .iter()
-            .find(|metric| metric.key == key)
-            .map_or(key, |metric| metric.title)
-    }
+/// The graphs for a page that draws them: `title`, `unit`, and for each line its `label` and the `path` to its number in
+/// a client's JSON.
+pub fn graphs_json() -> Json {
+    let line = |line: &Line| json!({"label": line.label, "path": line.reading.path()});
+    let graph = |graph: &Graph| {
+        let lines: Vec<_> = graph.lines.iter().map(line).collect();
+        json!({"title": graph.title, "unit": graph.unit.name(), "lines": lines})
+    };
+    GRAPHS.iter().map(graph).collect()
 }
 
 /// 1, 2 or 5 times a power of ten, no less than `least`: where a scale may end.

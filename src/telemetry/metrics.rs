@@ -1,5 +1,7 @@
 //! What there is to know about a client, and where each generation of servers says it.
 
+use serde_json::Value as Json;
+
 /// What a number counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -346,7 +348,25 @@ pub const SPREADS: &[Metric] = &[
     ),
 ];
 
+/// The name of each metric's unit, by its key.
+pub fn units_json() -> Json {
+    let units = METRICS
+        .iter()
+        .map(|metric| (metric.key.to_owned(), metric.unit.name().into()));
+    Json::Object(units.collect())
+}
+
 impl Unit {
+    /// Its name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::BytesPerSecond => "bytes-per-second",
+            Self::Count => "count",
+            Self::Milliseconds => "milliseconds",
+        }
+    }
+
     /// The end of a name in Prometheus, whose base units are bytes and seconds.
     pub(super) const fn suffix(self) -> &'static str {
         match self {

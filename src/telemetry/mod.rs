@@ -13,9 +13,9 @@ mod svg;
 #[cfg(test)]
 mod tests;
 
-pub use graphs::{GRAPHS, Graph, Line, Reading, nice};
+pub use graphs::{GRAPHS, Graph, Line, Reading, graphs_json, nice};
 pub use history::{History, Series};
-pub use metrics::{METRICS, Metric, PERCENTILES, SPREADS, Unit};
+pub use metrics::{METRICS, Metric, PERCENTILES, SPREADS, Unit, units_json};
 pub use prometheus::exposition;
 pub use sample::{Client, Fact, Sample, Spread, Window};
 pub use svg::svg;
