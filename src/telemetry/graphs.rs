@@ -29,7 +29,7 @@ pub struct Line {
 pub enum Reading {
     /// A [metric](super::METRICS) of that key.
     Metric(&'static str),
-    /// A [spread](super::SPREADS) of that key, and which number of it.
+    /// A [spread](super::SPREADS) of that key, and which number of it; `recent` is the mean since the sample before.
     Spread(&'static str, &'static str),
 }
 
@@ -84,13 +84,13 @@ pub const GRAPHS: &[Graph] = &[
         title: "Where pictures wait",
         unit: Unit::Milliseconds,
         lines: &[
-            spread("wait", "wait", "avg"),
-            spread("encode", "encode", "avg"),
-            spread("host queue", "host-queue", "avg"),
-            spread("network queue", "network-queue", "avg"),
-            spread("transmission", "transmission", "avg"),
-            spread("propagation", "propagation", "avg"),
-            spread("decode", "decode", "avg"),
+            spread("wait", "wait", "recent"),
+            spread("encode", "encode", "recent"),
+            spread("host queue", "host-queue", "recent"),
+            spread("network queue", "network-queue", "recent"),
+            spread("transmission", "transmission", "recent"),
+            spread("propagation", "propagation", "recent"),
+            spread("decode", "decode", "recent"),
         ],
     },
 ];
@@ -100,7 +100,14 @@ impl Reading {
     pub fn of(self, client: &Client) -> Option<f64> {
         match self {
             Self::Metric(key) => client.metric(key),
-            Self::Spread(key, which) => client.spread(key)?.get(which),
+            Self::Spread(key, which) => {
+                let spread = client.spread(key)?;
+                match spread.get(which) {
+                    // what is not counted cannot be told apart by time
+                    None if which == "recent" && spread.get("count").is_none() => spread.get("avg"),
+                    value => value,
+                }
+            }
         }
     }
 

@@ -87,4 +87,16 @@ fn fill(client: &mut Client, before: &Client, elapsed: Duration) {
             client.set(rate, (now - then) / elapsed.as_secs_f64());
         }
     }
+    for (key, spread) in client.spreads_mut() {
+        let Some(then) = before.spread(key) else {
+            continue;
+        };
+        let more = |which| Some(spread.get(which)? - then.get(which)?);
+        if let (Some(count), Some(sum)) = (more("count"), more("sum"))
+            && count > 0.0
+            && sum >= 0.0
+        {
+            spread.set("recent", sum / count);
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What there is to know about a client, and where each generation of servers says it.
 
+use super::graphs::nice;
 use serde_json::Value as Json;
 
 /// What a number counts.
@@ -374,6 +375,18 @@ impl Unit {
             Self::BytesPerSecond => "_bytes_per_second",
             Self::Count => "",
             Self::Milliseconds => "_seconds",
+        }
+    }
+
+    /// Where a scale may end that has to reach `most`.
+    pub fn end_of_scale(self, most: f64) -> f64 {
+        match self {
+            Self::Bytes if most >= 1.0 => {
+                let step = 1024f64.powf((most.ln() / 1024f64.ln()).floor());
+                nice(most / step) * step
+            }
+            Self::BytesPerSecond => nice(most * 8.0) / 8.0,
+            _ => nice(most),
         }
     }
 

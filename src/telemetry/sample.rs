@@ -45,7 +45,8 @@ pub struct Client {
     pub window_count: usize,
 }
 
-/// How samples are spread: `cur`, `min`, `max`, `avg` and percentiles as in `info`, in milliseconds.
+/// How samples are spread: `cur`, `min`, `max`, `avg` and percentiles as in `info`, in milliseconds; of all there ever
+/// were `count` and `sum`; and `recent`, the mean since the sample before.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spread(BTreeMap<&'static str, f64>);
 
@@ -201,6 +202,10 @@ impl Client {
         self.spreads.get(key)
     }
 
+    pub(super) fn spreads_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Spread)> {
+        self.spreads.iter_mut().map(|(key, spread)| (*key, spread))
+    }
+
     /// What a fact says, by its key.
     pub fn fact(&self, key: &str) -> Option<&str> {
         let fact = self.facts.iter().find(|fact| fact.key == key)?;
@@ -253,6 +258,10 @@ impl Spread {
             value => [("avg", sane(value.as_float()?)?)].into(),
         };
         (!numbers.is_empty()).then_some(Self(numbers))
+    }
+
+    pub(super) fn set(&mut self, which: &'static str, value: f64) {
+        self.0.insert(which, value);
     }
 
     /// One of the numbers.

@@ -91,7 +91,7 @@ fn draw(out: &mut String, top: f64, scale: Scale, history: &History, client: &st
     let values = lines
         .iter()
         .flat_map(|(_, series)| series.iter().map(|(_, value)| *value));
-    let most = nice(values.fold(0.0, f64::max));
+    let most = graph.unit.end_of_scale(values.fold(0.0, f64::max));
     let (plot, high) = (top + TOP, HEIGHT - TOP - BOTTOM);
     let up = |value: f64| plot + high * (1.0 - value / most);
     put(

@@ -101,6 +101,38 @@ fn rates_are_differences_unless_the_server_tells_them() {
 }
 
 #[test]
+fn means_are_of_the_time_between_two_samples() {
+    let told = |count: i64, sum: i64| {
+        let wait = tree([("avg", 7.into()), ("count", count.into()), ("sum", sum.into())]);
+        let network = tree([("path", tree([("wait", wait)]))]);
+        tree([("client", tree([("uuid", "u".into()), ("network", network)]))])
+    };
+    let reading = Reading::Spread("wait", "recent");
+    let mut history = History::new(9);
+    for (second, (count, sum)) in [(10, 100), (14, 120), (14, 120), (3, 9)].into_iter().enumerate() {
+        history.push(read(&told(count, sum), second as u64));
+    }
+    assert_eq!(
+        history.series("1", reading),
+        [(1.0, 5.0)],
+        "nothing new, and another connection"
+    );
+    // one that is not counted
+    history.push(read(&xpra3(0), 9));
+    let client = &history.last().unwrap().clients[0];
+    assert_eq!(Reading::Spread("encode", "recent").of(client), Some(11.0));
+}
+
+#[test]
+fn scales_end_at_round_numbers_of_what_is_shown() {
+    let end = |unit: Unit, most: f64| unit.show(unit.end_of_scale(most));
+    assert_eq!(end(Unit::Bytes, 60_000.0), "100 KiB");
+    assert_eq!(end(Unit::Bytes, 0.0), "1 B");
+    assert_eq!(end(Unit::BytesPerSecond, 1_200_000.0), "10 Mbit/s");
+    assert_eq!(end(Unit::Milliseconds, 123.0), "200 ms");
+}
+
+#[test]
 fn thousands_of_windows_are_counted_and_some_shown() {
     let windows = (1..5000).map(|id: i64| (Value::from(id.to_string()), Value::map()));
     let client = tree([("uuid", "u".into()), ("window", Value::Map(windows.collect()))]);

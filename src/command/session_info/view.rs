@@ -1,6 +1,6 @@
 //! [`View`]: the tabs of xpra's "Session Info", in a terminal of any size.
 
-use crate::telemetry::{Client, GRAPHS, Graph, History, METRICS, SPREADS, Sample, nice};
+use crate::telemetry::{Client, GRAPHS, Graph, History, METRICS, SPREADS, Sample};
 use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -239,7 +239,7 @@ fn draw_graph(frame: &mut Frame<'_>, area: Rect, history: &History, client: &Cli
         .flatten()
         .map(|(_, value)| *value)
         .fold(0.0, f64::max);
-    let most = nice(most);
+    let most = graph.unit.end_of_scale(most);
     let sets = series.iter().zip(COLOURS).map(|(points, colour)| {
         Dataset::default()
             .marker(Marker::Braille)

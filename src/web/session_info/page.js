@@ -43,6 +43,21 @@ function nice(least) {
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= least * (1 - 1e-9));
 }
 
+function endOfScale(unit, most) {
+  if (unit === "bytes-per-second") return nice(most * 8) / 8;
+  if (unit !== "bytes" || most < 1) return nice(most);
+  const step = 1024 ** Math.floor(Math.log(most) / Math.log(1024));
+  return nice(most / step) * step;
+}
+
+// The mean since the sample before; servers tell how many there ever were, and their sum.
+function compare(client, before) {
+  for (const [key, spread] of Object.entries(client.latencies)) {
+    const then = before?.latencies[key], count = spread.count - then?.count;
+    if (count > 0) spread.recent = (spread.sum - then.sum) / count;
+  }
+}
+
 const clientOf = (sample) => sample.clients.find((client) => client.id === chosen);
 
 function reading(client, path) {
@@ -65,7 +80,7 @@ function graph(definition) {
     legend.append(element("li", line.label + " " + (last ? show(definition.unit, last[1]) : "not told"), "t" + index));
   });
   section.append(legend);
-  const most = nice(Math.max(0, ...lines.flat().map((point) => point[1])));
+  const most = endOfScale(definition.unit, Math.max(0, ...lines.flat().map((point) => point[1])));
   const end = samples.at(-1).time, begin = Math.min(samples[0].time, end - 10);
   const x = (at) => 70 + 510 * (at - begin) / (end - begin), y = (value) => 135 - 120 * value / most;
   const picture = drawn("svg", {viewBox: "0 0 600 150", preserveAspectRatio: "none", role: "img", "aria-label": definition.title});
@@ -150,6 +165,7 @@ async function sampleOnce() {
     const last = samples.at(-1);
     // another server has taken its place
     if (last && sample.time < last.time) samples.length = 0;
+    for (const client of sample.clients) compare(client, samples.at(-1)?.clients.find((other) => other.id === client.id));
     samples.push(sample);
     if (samples.length > KEPT) samples.shift();
     byId("state").textContent = [sample.server.software, sample.server.display].filter(Boolean).join(" ");
