@@ -23,7 +23,7 @@ const SCREEN: Size = Size::new(640, 480);
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs `test` with a server and a client that has got a picture.
-fn watched(peer: Peer, test: impl Fn(&Room, &Server) -> Result<()>) -> Result<()> {
+fn watched(peer: Peer, test: impl Fn(&Room, &Server, &Shown) -> Result<()>) -> Result<()> {
     with(&[Peer::Ours, peer], |room| {
         let source = Display::start(SCREEN, &room.logs())?;
         let shown = Shown::open(&source, "card", 60, 40, &Picture::card(CARD, 1))?;
@@ -41,7 +41,7 @@ fn watched(peer: Peer, test: impl Fn(&Room, &Server) -> Result<()>) -> Result<()
             Ok(draws.is_some_and(|draws| draws != "0").then_some(()))
         })?;
         got.context("the client got no picture")?;
-        test(room, &server)?;
+        test(room, &server, &shown)?;
         ensure!(
             client.is_running(),
             "being watched ended the client: {}",
@@ -62,7 +62,7 @@ fn samples(room: &Room, url: &str, options: &[&str]) -> Result<Vec<Value>> {
 
 #[test]
 fn session_info_of_our_server() -> Result<()> {
-    watched(Peer::Ours, |room, server| {
+    watched(Peer::Ours, |room, server, _| {
         let (record, picture) = (room.path("record.jsonl"), room.path("graphs.svg"));
         let (to_record, to_picture) = (
             format!("--record={}", record.display()),
@@ -117,7 +117,7 @@ fn session_info_of_our_server() -> Result<()> {
 
 #[test]
 fn session_info_of_real_xpra() -> Result<()> {
-    watched(Peer::Xpra3, |room, server| {
+    watched(Peer::Xpra3, |room, server, _| {
         let samples = samples(room, &server.url(Peer::Ours, Via::Tcp), &["--json"])?;
         let last = samples.last().context("no sample")?;
         let client = &last["clients"][0];
@@ -145,7 +145,7 @@ fn session_info_without_a_terminal_says_so() -> Result<()> {
 
 #[test]
 fn metrics_are_what_prometheus_reads() -> Result<()> {
-    watched(Peer::Ours, |_, server| {
+    watched(Peer::Ours, |_, server, _| {
         let mut stream = TcpStream::connect(("127.0.0.1", server.port()))?;
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
@@ -261,15 +261,20 @@ fn session_info_in_a_browser() -> Result<()> {
         eprintln!("skipped: chromium is not installed");
         return Ok(());
     }
-    watched(Peer::Ours, |room, server| {
+    watched(Peer::Ours, |room, server, shown| {
         let url = format!("http://127.0.0.1:{}/SessionInfo", server.port());
         let mut browser = Browser::open(room, &url)?;
         browser.wait_for("document.querySelectorAll('main svg').length === 5", LIMIT)?;
-        // two samples make a line
-        browser.wait_for(
-            "(document.querySelector('main polyline')?.getAttribute('points') ?? '').includes(' ')",
-            LIMIT,
-        )?;
+        // two samples make a line, if there are pictures between them
+        let mut seed = 1;
+        let drawn = until(LIMIT, || {
+            seed += 1;
+            shown.show(&Picture::card(CARD, seed))?;
+            let points = "document.querySelectorAll('main section')[4].querySelector('polyline').getAttribute('points')";
+            let points = browser.evaluate(points)?;
+            Ok((points.as_str().unwrap_or_default().split(' ').count() > 3).then_some(()))
+        })?;
+        drawn.context("no lines are drawn")?;
         let mut grounds = Vec::new();
         for scheme in ["light", "dark"] {
             browser.prefer(scheme)?;

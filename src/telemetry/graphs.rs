@@ -111,6 +111,15 @@ impl Reading {
         }
     }
 
+    /// What to write where there is no number: the server never tells, or there was nothing to measure.
+    pub fn absence(self, client: &Client) -> &'static str {
+        let is_told = match self {
+            Self::Metric(key) => client.metric(key).is_some(),
+            Self::Spread(key, _) => client.spread(key).is_some(),
+        };
+        if is_told { "–" } else { "not told" }
+    }
+
     /// Where it is in a client's [JSON](super::Sample::to_json).
     pub fn path(self) -> Vec<&'static str> {
         match self {

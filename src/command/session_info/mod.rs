@@ -90,7 +90,8 @@ pub(super) async fn run(
         end: ended,
     };
     let mut watching = std::pin::pin!(route.watch(watch));
-    let mut book = Book::open(args, name)?;
+    let has_colours = environment.variable("NO_COLOR").is_none();
+    let mut book = Book::open(args, name, has_colours)?;
     let mut screen = None;
     let mut interrupted = std::pin::pin!(asked_to_end());
     let outcome = loop {
@@ -149,13 +150,13 @@ struct Book {
 }
 
 impl Book {
-    fn open(args: &SessionInfoArgs, name: String) -> Result<Self, Failure> {
+    fn open(args: &SessionInfoArgs, name: String, has_colours: bool) -> Result<Self, Failure> {
         let create = |path: &PathBuf| File::create(path).map_err(|error| cannot_write(path, &error));
         let record = args.record.as_ref().map(create).transpose()?;
         // better now than after an hour
         args.svg.as_ref().map(create).transpose()?;
         Ok(Self {
-            view: View::new(History::new(KEPT)),
+            view: View::new(History::new(KEPT), has_colours),
             name,
             record: record.map(LineWriter::new),
             svg: args.svg.clone(),

@@ -124,7 +124,7 @@ fn watched() -> View {
             "",
         ));
     }
-    View::new(history)
+    View::new(history, true)
 }
 
 fn press(view: &mut View, code: KeyCode) -> Action {
@@ -197,11 +197,22 @@ fn lines_differ_by_colour_and_are_named_with_their_values() {
 }
 
 #[test]
+fn without_colours_lines_differ_by_what_they_are_drawn_with() {
+    let mut view = watched();
+    view = View::new(view.history, false);
+    let text = text(&shown(&mut view, 118, 32));
+    for symbol in ["⠒ out", "• in", "█ TCP", "▄ network queue"] {
+        assert!(text.contains(symbol), "{text}");
+    }
+    assert!(text.matches('•').count() > 20, "{text}");
+}
+
+#[test]
 fn what_a_server_does_not_tell_is_said() {
     let mut history = History::new(10);
     let old = tree([("client", tree([("uuid", "u".into())]))]);
     history.push(Sample::read(&old, Duration::ZERO, ""));
-    let mut view = View::new(history);
+    let mut view = View::new(history, true);
     assert!(text(&shown(&mut view, 80, 24)).contains("out not told"));
     press(&mut view, KeyCode::Char('2'));
     let text = text(&shown(&mut view, 80, 24));
@@ -214,7 +225,7 @@ fn what_a_server_does_not_tell_is_said() {
 
 #[test]
 fn nobody_and_nothing() {
-    let mut view = View::new(History::new(10));
+    let mut view = View::new(History::new(10), true);
     assert!(text(&shown(&mut view, 80, 24)).contains("Nobody uses the session"));
     press(&mut view, KeyCode::Char('n'));
     view.history.push(Sample::default());

@@ -12,6 +12,8 @@ use ratatui::widgets::{Axis, Chart, Dataset, GraphType, Paragraph, Wrap};
 /// What is shown, and of which client.
 pub(super) struct View {
     pub(super) history: History,
+    /// Lines are told apart by colours, else by what they are drawn with.
+    has_colours: bool,
     tab: Tab,
     /// Which of the clients.
     chosen: usize,
@@ -48,7 +50,7 @@ const SPAN: f64 = 60.0;
 const GRAPH_ROWS: u16 = 7;
 /// Columns from which two graphs have room side by side.
 const TWO_COLUMNS: u16 = 110;
-/// Colours of lines, readable on light and on dark ground. crossterm leaves them out where `NO_COLOR` is set.
+/// Colours of lines, readable on light and on dark ground.
 const COLOURS: [Color; 7] = [
     Color::Blue,
     Color::Red,
@@ -58,13 +60,24 @@ const COLOURS: [Color; 7] = [
     Color::Yellow,
     Color::Gray,
 ];
+/// What lines are drawn with where there are no colours, and how that looks.
+const MARKERS: [(Marker, &str); 7] = [
+    (Marker::Braille, "⠒"),
+    (Marker::Dot, "•"),
+    (Marker::Block, "█"),
+    (Marker::Bar, "▄"),
+    (Marker::HalfBlock, "▀"),
+    (Marker::Quadrant, "▚"),
+    (Marker::Sextant, "🬋"),
+];
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 
 impl View {
-    pub(super) const fn new(history: History) -> Self {
+    pub(super) const fn new(history: History, has_colours: bool) -> Self {
         Self {
             history,
+            has_colours,
             tab: Tab::Graphs,
             chosen: 0,
             scrolled: 0,
@@ -131,7 +144,7 @@ impl View {
         };
         let text = match self.tab {
             Tab::Graphs => {
-                self.scrolled = graphs(frame, body, &self.history, client, self.scrolled);
+                self.scrolled = self.graphs(frame, body, client);
                 return;
             }
             Tab::Connection => connection(self.history.last(), client, body.width),
@@ -165,6 +178,83 @@ impl View {
         named.collect()
     }
 
+    /// Draws graphs, and says which one is really the first.
+    fn graphs(&self, frame: &mut Frame<'_>, area: Rect, client: &Client) -> u16 {
+        let columns = if area.width >= TWO_COLUMNS { 2 } else { 1 };
+        let rows = (area.height / GRAPH_ROWS).max(1);
+        let count = u16::try_from(GRAPHS.len()).unwrap_or(u16::MAX);
+        let first = self.scrolled.min(count.saturating_sub(rows * columns));
+        let rows = rows.min((count - first).div_ceil(columns));
+        let mut shown = GRAPHS.iter().skip(usize::from(first));
+        for row in Layout::vertical((0..rows).map(|_| Constraint::Fill(1)))
+            .split(area)
+            .iter()
+        {
+            for cell in Layout::horizontal((0..columns).map(|_| Constraint::Fill(1)))
+                .spacing(1)
+                .split(*row)
+                .iter()
+            {
+                if let Some(graph) = shown.next() {
+                    self.draw_graph(frame, *cell, client, graph);
+                }
+            }
+        }
+        first
+    }
+
+    fn draw_graph(&self, frame: &mut Frame<'_>, area: Rect, client: &Client, graph: &Graph) {
+        let mut words = vec![Span::styled(format!("{}  ", graph.title), BOLD)];
+        let marks = || COLOURS.into_iter().zip(MARKERS);
+        for (line, (colour, (_, symbol))) in graph.lines.iter().zip(marks()) {
+            let value = line.reading.of(client);
+            let value = value.map_or_else(
+                || line.reading.absence(client).to_owned(),
+                |value| graph.unit.show(value),
+            );
+            // no-break spaces keep a name and its value on one row
+            let symbol = if self.has_colours {
+                String::new()
+            } else {
+                format!("{symbol} ")
+            };
+            let text = format!("{symbol}{} {value}", line.label).replace(' ', "\u{a0}");
+            words.extend([Span::styled(text, Style::new().fg(colour)), Span::raw("  ")]);
+        }
+        let legend = Line::from(words);
+        let width = u16::try_from(legend.width()).unwrap_or(u16::MAX);
+        let rows = width.div_ceil(area.width.max(1)).min(3);
+        let [head, plot] = Layout::vertical([Constraint::Length(rows), Constraint::Min(1)]).areas(area);
+        frame.render_widget(Paragraph::new(legend).wrap(Wrap { trim: true }), head);
+        let (_, now) = self.history.span();
+        let begin = (now - SPAN).max(0.0);
+        let series = graph.lines.iter().map(|line| {
+            let mut series = self.history.series(&client.id, line.reading);
+            series.retain(|(at, _)| *at >= begin);
+            series
+        });
+        let series: Vec<_> = series.collect();
+        let most = series
+            .iter()
+            .flatten()
+            .map(|(_, value)| *value)
+            .fold(0.0, f64::max);
+        let most = graph.unit.end_of_scale(most);
+        let sets = series.iter().zip(marks()).map(|(points, (colour, (marker, _)))| {
+            Dataset::default()
+                .marker(if self.has_colours { Marker::Braille } else { marker })
+                .graph_type(GraphType::Line)
+                .style(Style::new().fg(colour))
+                .data(points)
+        });
+        let labels = [0.0, most].map(|value| graph.unit.show(value));
+        let chart = Chart::new(sets.collect())
+            .x_axis(Axis::default().bounds([begin, now.max(begin + 1.0)]).style(DIM))
+            .y_axis(Axis::default().bounds([0.0, most]).labels(labels).style(DIM))
+            .legend_position(None);
+        frame.render_widget(chart, plot);
+    }
+
     /// Whose numbers these are.
     fn about(&self) -> String {
         let Some(sample) = self.history.last() else {
@@ -185,74 +275,6 @@ impl View {
             sample.clients.len()
         )
     }
-}
-
-/// Draws graphs from the `first` one on, and says which one is really first.
-fn graphs(frame: &mut Frame<'_>, area: Rect, history: &History, client: &Client, first: u16) -> u16 {
-    let columns = if area.width >= TWO_COLUMNS { 2 } else { 1 };
-    let rows = (area.height / GRAPH_ROWS).max(1);
-    let count = u16::try_from(GRAPHS.len()).unwrap_or(u16::MAX);
-    let first = first.min(count.saturating_sub(rows * columns));
-    let rows = rows.min((count - first).div_ceil(columns));
-    let mut shown = GRAPHS.iter().skip(usize::from(first));
-    for row in Layout::vertical((0..rows).map(|_| Constraint::Fill(1)))
-        .split(area)
-        .iter()
-    {
-        for cell in Layout::horizontal((0..columns).map(|_| Constraint::Fill(1)))
-            .spacing(1)
-            .split(*row)
-            .iter()
-        {
-            if let Some(graph) = shown.next() {
-                draw_graph(frame, *cell, history, client, graph);
-            }
-        }
-    }
-    first
-}
-
-fn draw_graph(frame: &mut Frame<'_>, area: Rect, history: &History, client: &Client, graph: &Graph) {
-    let mut words = vec![Span::styled(format!("{}  ", graph.title), BOLD)];
-    for (line, colour) in graph.lines.iter().zip(COLOURS) {
-        let value = line.reading.of(client);
-        let value = value.map_or_else(|| "not told".to_owned(), |value| graph.unit.show(value));
-        // no-break spaces keep a name and its value on one row
-        let text = format!("{} {value}", line.label).replace(' ', "\u{a0}");
-        words.extend([Span::styled(text, Style::new().fg(colour)), Span::raw("  ")]);
-    }
-    let legend = Line::from(words);
-    let width = u16::try_from(legend.width()).unwrap_or(u16::MAX);
-    let rows = width.div_ceil(area.width.max(1)).min(3);
-    let [head, plot] = Layout::vertical([Constraint::Length(rows), Constraint::Min(1)]).areas(area);
-    frame.render_widget(Paragraph::new(legend).wrap(Wrap { trim: true }), head);
-    let (_, now) = history.span();
-    let begin = (now - SPAN).max(0.0);
-    let series = graph.lines.iter().map(|line| {
-        let mut series = history.series(&client.id, line.reading);
-        series.retain(|(at, _)| *at >= begin);
-        series
-    });
-    let series: Vec<_> = series.collect();
-    let most = series
-        .iter()
-        .flatten()
-        .map(|(_, value)| *value)
-        .fold(0.0, f64::max);
-    let most = graph.unit.end_of_scale(most);
-    let sets = series.iter().zip(COLOURS).map(|(points, colour)| {
-        Dataset::default()
-            .marker(Marker::Braille)
-            .graph_type(GraphType::Line)
-            .style(Style::new().fg(colour))
-            .data(points)
-    });
-    let labels = [0.0, most].map(|value| graph.unit.show(value));
-    let chart = Chart::new(sets.collect())
-        .x_axis(Axis::default().bounds([begin, now.max(begin + 1.0)]).style(DIM))
-        .y_axis(Axis::default().bounds([0.0, most]).labels(labels).style(DIM))
-        .legend_position(None);
-    frame.render_widget(chart, plot);
 }
 
 fn connection(sample: Option<&Sample>, client: &Client, width: u16) -> Text<'static> {

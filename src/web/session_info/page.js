@@ -76,8 +76,9 @@ function graph(definition) {
   }));
   const legend = element("ul", undefined, "legend");
   definition.lines.forEach((line, index) => {
-    const last = lines[index].at(-1);
-    legend.append(element("li", line.label + " " + (last ? show(definition.unit, last[1]) : "not told"), "t" + index));
+    const value = reading(clientOf(samples.at(-1)), line.path);
+    const absence = clientOf(samples.at(-1)).missing.includes(line.path[1]) ? "not told" : "–";
+    legend.append(element("li", line.label + " " + (value === undefined ? absence : show(definition.unit, value)), "t" + index));
   });
   section.append(legend);
   const most = endOfScale(definition.unit, Math.max(0, ...lines.flat().map((point) => point[1])));
