@@ -6,10 +6,12 @@ use std::fmt::{Arguments, Write as _};
 
 const WIDTH: f64 = 900.0;
 /// Of one graph, and of what is around its plot.
-const HEIGHT: f64 = 170.0;
+const HEIGHT: f64 = 176.0;
 const LEFT: f64 = 90.0;
 const RIGHT: f64 = 20.0;
-const TOP: f64 = 44.0;
+const TOP: f64 = 28.0;
+/// Of the names of lines.
+const ROW: f64 = 16.0;
 const BOTTOM: f64 = 14.0;
 /// Room for the title, and for the times at the bottom.
 const TITLE: f64 = 34.0;
@@ -92,7 +94,10 @@ fn draw(out: &mut String, top: f64, scale: Scale, history: &History, client: &st
         .iter()
         .flat_map(|(_, series)| series.iter().map(|(_, value)| *value));
     let most = graph.unit.end_of_scale(values.fold(0.0, f64::max));
-    let (plot, high) = (top + TOP, HEIGHT - TOP - BOTTOM);
+    let legend = legend(graph, &lines);
+    let rows = legend.last().map_or(1, |(row, ..)| *row + 1);
+    let above = TOP + ROW * f64::from(rows);
+    let (plot, high) = (top + above, HEIGHT - above - BOTTOM);
     let up = |value: f64| plot + high * (1.0 - value / most);
     put(
         out,
@@ -114,23 +119,16 @@ fn draw(out: &mut String, top: f64, scale: Scale, history: &History, client: &st
             ),
         );
     }
-    let mut x = LEFT;
-    for (index, (label, series)) in lines.iter().enumerate() {
-        let last = series
-            .last()
-            .map_or_else(|| "not told".to_owned(), |(_, value)| graph.unit.show(*value));
-        let legend = format!("{label} {last}");
-        let number = index % COLOURS.len();
+    for (number, ((row, x, text), (_, series))) in legend.iter().zip(&lines).enumerate() {
+        let (number, y) = (number % COLOURS.len(), top + 22.0 + ROW * f64::from(*row));
         put(
             out,
             format_args!(
-                "<rect class=\"f{number}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"8\" height=\"8\"/><text x=\"{:.1}\" y=\"{:.1}\">{legend}</text>",
-                top + 24.0,
+                "<rect class=\"f{number}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"8\" height=\"8\"/><text x=\"{:.1}\" y=\"{:.1}\">{text}</text>",
                 x + 12.0,
-                top + 32.0
+                y + 8.0
             ),
         );
-        x += 28.0 + LETTER * f64::from(u32::try_from(legend.chars().count()).unwrap_or(0));
         let points: Vec<_> = series
             .iter()
             .map(|(at, value)| format!("{:.1},{:.1}", scale.x(*at), up(*value)))
@@ -140,6 +138,25 @@ fn draw(out: &mut String, top: f64, scale: Scale, history: &History, client: &st
             format_args!("<polyline class=\"l{number}\" points=\"{}\"/>", points.join(" ")),
         );
     }
+}
+
+/// Row, place and text of each line's name and last value.
+fn legend(graph: &Graph, lines: &[(&str, Series)]) -> Vec<(u32, f64, String)> {
+    let (mut row, mut x) = (0, LEFT);
+    let entries = lines.iter().map(|(label, series)| {
+        let last = series
+            .last()
+            .map_or_else(|| "not told".to_owned(), |(_, value)| graph.unit.show(*value));
+        let text = format!("{label} {last}");
+        let width = 28.0 + LETTER * f64::from(u32::try_from(text.chars().count()).unwrap_or(0));
+        if x + width > WIDTH && x > LEFT {
+            (row, x) = (row + 1, LEFT);
+        }
+        let place = x;
+        x += width;
+        (row, place, text)
+    });
+    entries.collect()
 }
 
 fn style() -> String {

@@ -117,3 +117,57 @@ impl Counts {
 fn milliseconds(from: Instant, until: Instant) -> f64 {
     until.saturating_duration_since(from).as_secs_f64() * 1e3
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::picture::LinkSpeed;
+    use crate::types::WindowId;
+
+    #[test]
+    fn a_picture_that_stood_in_a_queue_says_so() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        // a megabyte a second
+        let mut window = Window::new(LinkSpeed::mbit(8), start);
+        let mut counts = Counts::default();
+        let ack = |sequence, decode_time| DrawAck {
+            sequence,
+            id: WindowId(1),
+            size: Size::new(1, 1),
+            decode_time,
+            message: "".into(),
+        };
+        let mut picture =
+            |sequence, [damaged, captured, encoded, written, acknowledged]: [u64; 5], decode| {
+                counts.timed(sequence, at(damaged), at(captured), at(encoded));
+                window.sent(sequence, 1000, at(encoded));
+                counts.sent(at(captured), at(written));
+                let time = Duration::from_micros(decode);
+                let acked = window.acknowledged(sequence, time, at(acknowledged)).unwrap();
+                let ack = ack(sequence, i64::try_from(decode).unwrap());
+                counts.acknowledged(&ack, acked, &window, at(acknowledged));
+            };
+        // an empty path of 40 ms
+        picture(1, [0, 0, 0, 0, 41], 0);
+        picture(2, [100, 104, 106, 109, 209], 5000);
+        let parts = [
+            (&counts.wait, 4.0),
+            (&counts.encode, 2.0),
+            (&counts.host_queue, 3.0),
+            (&counts.propagation, 40.0),
+            (&counts.transmission, 1.0),
+            (&counts.network_queue, 54.0),
+            (&counts.decode, 5.0),
+        ];
+        for (index, (part, expected)) in parts.into_iter().enumerate() {
+            let part = part.last().unwrap();
+            assert!(
+                (part - expected).abs() < 1e-6,
+                "part {index}: {part}, not {expected}"
+            );
+        }
+        assert_eq!(counts.total.last(), Some(109.0));
+        assert_eq!(counts.network_queue.smallest(), Some(0.0));
+    }
+}

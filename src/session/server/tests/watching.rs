@@ -73,7 +73,7 @@ fn parts_make_the_whole(sample: &Sample) {
     let missing: Vec<_> = client.missing().map(|metric| metric.key).collect();
     // pings come later, and a unix socket has no TCP
     let expected = |key: &&str| key.ends_with("-ping") || key.starts_with("tcp-");
-    assert!(missing.iter().all(|key| expected(key)), "{missing:?}");
+    assert!(missing.iter().all(expected), "{missing:?}");
     let sum = |key: &str| client.spread(key).unwrap().get("sum").unwrap();
     let parts = [
         "wait",
