@@ -13,10 +13,10 @@ use xpra::types::Size;
 
 use crate::browser::Browser;
 use crate::display::{Display, Shown};
-use crate::grid::CARD;
+use crate::grid::{CARD, ended_well};
 use crate::peer::{Mode, Peer, Room, Server, Via, attach_headless};
 use crate::picture::Picture;
-use crate::process::{self, until};
+use crate::process::{self, Process, until};
 use crate::with;
 
 const SCREEN: Size = Size::new(640, 480);
@@ -43,7 +43,7 @@ fn watched(peer: Peer, test: impl Fn(&Room, &Server, &Shown) -> Result<()>) -> R
         got.context("the client got no picture")?;
         test(room, &server, &shown)?;
         ensure!(
-            client.is_running(),
+            client.is_running() || client.log().contains("detach request"),
             "being watched ended the client: {}",
             client.log()
         );
@@ -130,6 +130,21 @@ fn session_info_of_real_xpra() -> Result<()> {
         ensure!(missing.iter().any(|key| key == "tcp-rtt"), "{last}");
         ensure!(last["clients"].as_array().map(Vec::len) == Some(1), "{last}");
         Ok(())
+    })
+}
+
+#[test]
+fn session_info_ends_with_the_session() -> Result<()> {
+    watched(Peer::Ours, |room, server, _| {
+        let url = server.url(Peer::Ours, Via::Tcp);
+        let mut command = room.command(Peer::Ours, None)?;
+        command.args(["session-info", &url, "--json", "--interval=0.1"]);
+        let mut watching = Process::start("session-info", command, &room.logs().join("session-info.log"))?;
+        watching.wait_for_log("\"clients\"", LIMIT)?;
+        // the observer is told to go, as all are
+        room.ask(Peer::Ours, &["detach", &url])?;
+        watching.wait_for_log("the session has ended", LIMIT)?;
+        ended_well(&mut watching)
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::graphs::{GRAPHS, Graph, nice};
 use super::history::{History, Series};
+use super::sample::Client;
 use std::fmt::{Arguments, Write as _};
 
 const WIDTH: f64 = 900.0;
@@ -85,16 +86,16 @@ impl Scale {
 }
 
 fn draw(out: &mut String, top: f64, scale: Scale, history: &History, client: &str, graph: &Graph) {
-    let lines: Vec<(&str, Series)> = graph
+    let lines: Vec<Series> = graph
         .lines
         .iter()
-        .map(|line| (line.label, history.series(client, line.reading)))
+        .map(|line| history.series(client, line.reading))
         .collect();
     let values = lines
         .iter()
-        .flat_map(|(_, series)| series.iter().map(|(_, value)| *value));
+        .flat_map(|series| series.iter().map(|(_, value)| *value));
     let most = graph.unit.end_of_scale(values.fold(0.0, f64::max));
-    let legend = legend(graph, &lines);
+    let legend = legend(graph, history.last().and_then(|sample| sample.client(client)));
     let rows = legend.last().map_or(1, |(row, ..)| *row + 1);
     let above = TOP + ROW * f64::from(rows);
     let (plot, high) = (top + above, HEIGHT - above - BOTTOM);
@@ -119,7 +120,7 @@ fn draw(out: &mut String, top: f64, scale: Scale, history: &History, client: &st
             ),
         );
     }
-    for (number, ((row, x, text), (_, series))) in legend.iter().zip(&lines).enumerate() {
+    for (number, ((row, x, text), series)) in legend.iter().zip(&lines).enumerate() {
         let (number, y) = (number % COLOURS.len(), top + 22.0 + ROW * f64::from(*row));
         put(
             out,
@@ -141,13 +142,15 @@ fn draw(out: &mut String, top: f64, scale: Scale, history: &History, client: &st
 }
 
 /// Row, place and text of each line's name and last value.
-fn legend(graph: &Graph, lines: &[(&str, Series)]) -> Vec<(u32, f64, String)> {
+fn legend(graph: &Graph, client: Option<&Client>) -> Vec<(u32, f64, String)> {
     let (mut row, mut x) = (0, LEFT);
-    let entries = lines.iter().map(|(label, series)| {
-        let last = series
-            .last()
-            .map_or_else(|| "not told".to_owned(), |(_, value)| graph.unit.show(*value));
-        let text = format!("{label} {last}");
+    let entries = graph.lines.iter().map(|line| {
+        let reading = line.reading;
+        let last = client.map(|client| match reading.of(client) {
+            Some(value) => graph.unit.show(value),
+            None => reading.absence(client).to_owned(),
+        });
+        let text = format!("{} {}", line.label, last.unwrap_or_default());
         let width = 28.0 + LETTER * f64::from(u32::try_from(text.chars().count()).unwrap_or(0));
         if x + width > WIDTH && x > LEFT {
             (row, x) = (row + 1, LEFT);
