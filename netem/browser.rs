@@ -140,6 +140,13 @@ impl Browser {
         Ok(())
     }
 
+    /// Says that the user prefers a `light` or a `dark` page.
+    pub(crate) fn prefer(&mut self, scheme: &str) -> Result<()> {
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        self.call("Emulation.setEmulatedMedia", json!({"features": features}))?;
+        Ok(())
+    }
+
     /// A PNG file of the page.
     pub(crate) fn screenshot(&mut self) -> Result<Vec<u8>> {
         let shot = self.call("Page.captureScreenshot", json!({"format": "png"}))?;

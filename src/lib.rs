@@ -14,7 +14,7 @@
 //!      ───────────────┬─────────────────────────┬───────────────────────────────
 //!  4   transport  web │                         │
 //!      discovery auth │  3   protocol  delivery │  screens, windows, pixels
-//!      bytes to and   │  2   packet             │  display picture mmap
+//!      bytes to and   │  2   packet   telemetry │  display picture mmap
 //!      from a peer    │  1   codec              │
 //!      ───────────────┴─────────────────────────┴───────────────────────────────
 //!      address                       types         plain values, no I/O
@@ -46,6 +46,7 @@
 //! | [`auth`] | who may use a session: digests, modules, where a client's passwords come from |
 //! | [`web`] | HTTP on a server's ports: files, facts, the way to a WebSocket |
 //! | [`discovery`] | sessions of this machine and of the network: where they are, which answer, which one is meant |
+//! | [`telemetry`] | a session in numbers: what `info` says, understood; graphs, JSON, Prometheus |
 //! | [`session`] | servers, clients and single requests: every task, thread and channel |
 //! | [`command`] | the subcommands of `xpra-rs` |
 //!
@@ -98,6 +99,7 @@ pub mod packet;
 pub mod picture;
 pub mod protocol;
 pub mod session;
+pub mod telemetry;
 pub mod transport;
 pub mod types;
 pub mod web;
@@ -112,6 +114,7 @@ mod tests {
         ("types", &[]),
         ("address", &[]),
         ("codec", &[]),
+        ("telemetry", &["codec"]),
         ("display", &["types"]),
         ("mmap", &["types"]),
         ("picture", &["types"]),
@@ -134,6 +137,7 @@ mod tests {
                 "packet",
                 "picture",
                 "protocol",
+                "telemetry",
                 "transport",
                 "types",
                 "web",
@@ -151,6 +155,7 @@ mod tests {
                 "packet",
                 "protocol",
                 "session",
+                "telemetry",
                 "transport",
                 "types",
                 "web",

@@ -462,6 +462,8 @@ impl fmt::Debug for Canvas<'_> {
 pub struct Latencies {
     samples: VecDeque<f64>,
     smallest: Option<f64>,
+    count: u64,
+    sum: f64,
 }
 
 impl Latencies {
@@ -475,6 +477,8 @@ impl Latencies {
         }
         self.samples.push_back(milliseconds);
         self.smallest = Some(self.smallest.map_or(milliseconds, |v| v.min(milliseconds)));
+        self.count += 1;
+        self.sum += milliseconds;
     }
 
     /// The kept samples, oldest first.
@@ -490,6 +494,11 @@ impl Latencies {
     /// The smallest ever, also when it is no longer kept.
     pub const fn smallest(&self) -> Option<f64> {
         self.smallest
+    }
+
+    /// How many samples there ever were, also those no longer kept, and their sum in milliseconds.
+    pub const fn ever(&self) -> (u64, f64) {
+        (self.count, self.sum)
     }
 }
 

@@ -136,6 +136,14 @@ impl Facts for NoFacts {
         ready(Value::Null).boxed()
     }
 
+    fn session_info(&self) -> BoxFuture<'_, Option<Value>> {
+        ready(None).boxed()
+    }
+
+    fn metrics(&self) -> BoxFuture<'_, Option<String>> {
+        ready(None).boxed()
+    }
+
     fn sessions(&self) -> BoxFuture<'_, Value> {
         ready(Value::Null).boxed()
     }

@@ -22,6 +22,7 @@ mod query;
 mod reconnect;
 mod server;
 mod session_file;
+mod session_info;
 pub mod shadow;
 pub mod ssh;
 mod systemd;
@@ -55,7 +56,14 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Try", &["demo"]),
     (
         "Ask a server",
-        &["version", "id", "info", "screenshot", "connect-test"],
+        &[
+            "version",
+            "id",
+            "info",
+            "session-info",
+            "screenshot",
+            "connect-test",
+        ],
     ),
     ("Tell a server", &["stop", "exit", "detach", "control"]),
     ("Find", &["list", "list-mdns"]),
@@ -118,6 +126,8 @@ enum Subcommand {
     ListMdns(mdns::ListMdnsArgs),
     /// Save a picture of a session
     Screenshot(ScreenshotArgs),
+    /// Watch how a session is doing: bandwidth, latency, windows
+    SessionInfo(session_info::SessionInfoArgs),
     /// Share an existing display
     Shadow(Box<shadow::ShadowArgs>),
     /// End servers and their applications
@@ -185,8 +195,9 @@ impl Program {
         if !self.ignored.is_empty() {
             tracing::warn!("not available yet, ignored: {}", self.ignored.join(" "));
         }
+        let has_goodbyes = self.is_session || matches!(self.subcommand, Subcommand::SessionInfo(_));
         let interrupted = async {
-            match self.is_session {
+            match has_goodbyes {
                 true => std::future::pending().await,
                 false => tokio::signal::ctrl_c().await,
             }
@@ -205,6 +216,8 @@ impl Program {
             _ if self.debug => Level::DEBUG,
             // each of its sessions would be told in the middle of its table
             Subcommand::Demo(_) => Level::WARN,
+            // in the middle of its view
+            Subcommand::SessionInfo(_) => Level::ERROR,
             _ => Level::INFO,
         };
         let log = tracing_subscriber::fmt()
@@ -241,6 +254,7 @@ impl Subcommand {
             }
             Self::ListMdns(args) => mdns::list(&args, environment, out).await,
             Self::Screenshot(args) => query::screenshot(&args, environment, out).await,
+            Self::SessionInfo(args) => session_info::run(&args, environment, out).await,
             Self::Shadow(args) => shadow::run(&args, environment, asked_to_end()).await,
             Self::Stop(args) => admin::run(&args, Order::Stop, environment, out).await,
             Self::Version(args) => query::run(&args, Request::Version, environment, out).await,

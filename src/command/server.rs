@@ -2,7 +2,7 @@
 
 use super::auth::ClientAuthArgs;
 use super::encryption::EncryptionArgs;
-use super::exit::Failure;
+use super::exit::{ExitCode, Failure};
 use super::mdns;
 use super::ssh::SshArgs;
 use super::terminal::Terminal;
@@ -11,7 +11,7 @@ use crate::address::{Address, Target, TransportKind};
 use crate::auth::Handlers;
 use crate::discovery::{DiscoveryError, Environment, Places, resolve};
 use crate::protocol::Encryption;
-use crate::session::{Answer, Asker, Opened, Request, ask};
+use crate::session::{Answer, Asker, Opened, Request, RequestError, Watch, ask, watch};
 use crate::transport::{ConnectOptions, connect};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -92,6 +92,34 @@ impl Route {
         let open = async || connect(&address, &options).await.map(Opened::from);
         let answer = ask(open, request, asker).await?;
         answer.map_err(|error| Failure::from(error).at(&address))
+    }
+
+    /// Watches the session until it is told to end, or the server ends that.
+    pub(super) async fn watch(self, how: Watch) -> Result<(), Failure> {
+        let Self {
+            address,
+            options,
+            username,
+            handlers,
+            encryption,
+        } = self;
+        let asker = Asker {
+            username,
+            handlers,
+            encryption,
+        };
+        let open = async || connect(&address, &options).await.map(Opened::from);
+        let outcome = watch(open, asker, how).await?;
+        outcome.map_err(|error| match error {
+            RequestError::Ended {
+                reason,
+                connected: true,
+            } => {
+                let code = ExitCode::of_session(&reason, true);
+                Failure::new(code, format!("the session has ended: {reason}")).at(&address)
+            }
+            error => Failure::from(error).at(&address),
+        })
     }
 }
 

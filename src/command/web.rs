@@ -17,7 +17,7 @@ pub struct WebArgs {
     /// Speak HTTP on the server's ports
     #[arg(long, value_name = "yes|no", default_value = "yes", num_args = 0..=1, default_missing_value = "yes", value_parser = boolean)]
     pub http: bool,
-    /// Serve pages of facts: Status, Info, Sessions, Displays
+    /// Serve pages of facts: Status, Info, Sessions, Displays, SessionInfo, metrics
     #[arg(long, value_name = "all|no|LIST", default_value = "all", num_args = 0..=1, default_missing_value = "all")]
     pub http_scripts: Scripts,
     /// Whose web pages may connect: of the same host, any, none, or of a list; add ",strict" to refuse programs

@@ -7,7 +7,7 @@ use super::encryption::{Encryption, EncryptionError, KeyExchange};
 use super::keepalive::Keepalive;
 use super::negotiate::network_capabilities;
 use super::reason;
-use super::stats::Stats;
+use super::stats::{Queued, Stats};
 use crate::codec::{
     Coding, DecodeError, Decoder, Dialect, EncodeError, Encoder, Flags, Limits, Value, ValueRef,
 };
@@ -392,6 +392,14 @@ impl Connection {
         self.queued = 0;
         let more = draw.flush > 0;
         self.encode(Packet::Draw(draw), more)
+    }
+
+    /// What waits to be sent.
+    pub fn queued(&self) -> Queued {
+        Queued {
+            packets: self.queue.len(),
+            encoded_bytes: self.out.iter().map(Bytes::len).sum(),
+        }
     }
 
     /// True when nothing else waits to be sent.

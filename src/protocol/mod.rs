@@ -19,7 +19,7 @@ pub use connection::{Connection, ConnectionConfig, Event};
 pub use encryption::{Encryption, EncryptionError};
 pub use keepalive::Keepalive;
 pub use negotiate::{NegotiationError, VERSION_G3, VERSION_G6, network_capabilities};
-pub use stats::Stats;
+pub use stats::{Queued, Stats};
 
 /// Disconnect reasons: constant texts that both ends compare exactly (`endpoints.md` j.4).
 pub mod reason {

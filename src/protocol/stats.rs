@@ -20,6 +20,16 @@ pub struct Stats {
     pub sent: BTreeMap<CompactString, u64>,
 }
 
+/// What of a connection waits to be sent: the lane of packets that overtake pictures, and what is encoded already, a
+/// picture included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// Packets that are not encoded yet.
+    pub packets: usize,
+    /// Bytes that the stream has not taken yet.
+    pub encoded_bytes: usize,
+}
+
 impl Stats {
     /// Types counted one by one; a peer that invents more is counted in the totals only.
     const MAX_TYPES: usize = 256;

@@ -12,6 +12,7 @@ mod painter;
 mod request;
 pub mod screen;
 pub mod server;
+mod watch;
 
 pub use dial::{Caller, Opened, dial};
 pub use driver::{Handler, drive, now};
@@ -19,3 +20,4 @@ pub use login::Login;
 pub use mailbox::{Disconnected, Mailbox, Outbox, mailbox};
 pub use painter::{Painter, Piece};
 pub use request::{Answer, Asker, Request, RequestError, ask};
+pub use watch::{Watch, watch};

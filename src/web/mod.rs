@@ -11,6 +11,7 @@ mod origin;
 mod respond;
 mod scripts;
 mod serve;
+mod session_info;
 #[cfg(test)]
 mod tests;
 mod upgrade;
@@ -75,6 +76,12 @@ pub trait Facts: fmt::Debug + Send + Sync {
 
     /// `/Info`: what this server is: `mode`, `type`, `uuid`, and how many `clients` it has.
     fn info(&self) -> BoxFuture<'_, Value>;
+
+    /// `/SessionInfo.json`: how the session is doing; `None` where that is not told.
+    fn session_info(&self) -> BoxFuture<'_, Option<Value>>;
+
+    /// `/metrics`: the same in Prometheus' text format.
+    fn metrics(&self) -> BoxFuture<'_, Option<String>>;
 
     /// `/Sessions`: the sessions of this machine.
     fn sessions(&self) -> BoxFuture<'_, Value>;

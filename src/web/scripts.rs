@@ -1,4 +1,5 @@
-//! Pages of facts: `/Status`, `/Info`, `/Sessions`, `/Displays` (`endpoints.md` c.4).
+//! Pages of facts: `/Status`, `/Info`, `/Sessions`, `/Displays` (`endpoints.md` c.4), and, of our own, `/SessionInfo`
+//! and `/metrics`.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::time::sleep;
 use zeroize::Zeroizing;
 
 use super::respond::{Answer, content, text};
-use super::{Facts, Port};
+use super::{Facts, Port, session_info};
 use crate::address::Secret;
 use crate::transport::LinkInfo;
 
@@ -25,6 +26,12 @@ pub enum Script {
     Displays,
     /// What the server is.
     Info,
+    /// How the session is doing, in Prometheus' text format.
+    Metrics,
+    /// How the session is doing, drawn.
+    SessionInfo,
+    /// What that page draws.
+    SessionInfoData,
     /// The sessions of this machine.
     Sessions,
     /// That there is a server.
@@ -33,7 +40,15 @@ pub enum Script {
 
 impl Script {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Displays, Self::Info, Self::Sessions, Self::Status];
+    pub const ALL: [Self; 7] = [
+        Self::Displays,
+        Self::Info,
+        Self::Metrics,
+        Self::SessionInfo,
+        Self::SessionInfoData,
+        Self::Sessions,
+        Self::Status,
+    ];
 
     /// The page of that name.
     pub(super) fn named(name: &str) -> Option<Self> {
@@ -44,6 +59,10 @@ impl Script {
         match self {
             Self::Displays => "Displays",
             Self::Info => "Info",
+            // where Prometheus looks
+            Self::Metrics => "metrics",
+            Self::SessionInfo => "SessionInfo",
+            Self::SessionInfoData => "SessionInfo.json",
             Self::Sessions => "Sessions",
             Self::Status => "Status",
         }
@@ -62,7 +81,9 @@ impl Default for Scripts {
 
 /// A page that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no script '{0}': write all, no, or a list of Displays, Info, Sessions, Status")]
+#[error(
+    "there is no script '{0}': write all, no, or a list of Displays, Info, metrics, SessionInfo, Sessions, Status"
+)]
 pub struct UnknownScript(String);
 
 impl FromStr for Scripts {
@@ -83,7 +104,12 @@ impl FromStr for Scripts {
 impl Scripts {
     /// Whether that page is shown.
     pub fn includes(&self, script: Script) -> bool {
-        self.0.contains(&script)
+        let needed = match script {
+            // the page is nothing without
+            Script::SessionInfoData => Script::SessionInfo,
+            script => script,
+        };
+        self.0.contains(&needed)
     }
 }
 
@@ -110,10 +136,25 @@ pub(super) async fn show(
     let shown = match script {
         Script::Displays => facts.displays().await,
         Script::Info => facts.info().await,
+        Script::Metrics => {
+            return match facts.metrics().await {
+                Some(text) => content(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text),
+                None => untold(),
+            };
+        }
+        Script::SessionInfo => return session_info::page(),
+        Script::SessionInfoData => match facts.session_info().await {
+            Some(shown) => shown,
+            None => return untold(),
+        },
         Script::Sessions => facts.sessions().await,
         Script::Status => return text(StatusCode::OK, "ready"),
     };
     content(StatusCode::OK, "application/json", shown.to_string())
+}
+
+fn untold() -> Answer {
+    text(StatusCode::FORBIDDEN, "that is not told on this port")
 }
 
 fn demand() -> Answer {

@@ -1,5 +1,6 @@
 //! One connection of the server: login and requests, then the session of a client.
 
+use super::bandwidth::{Bandwidth, Traffic};
 use super::clipboard::Clipboard;
 use super::counts::Counts;
 use super::door::Visitor;
@@ -284,6 +285,7 @@ impl ServerSession {
             sending: None,
             wheel: [0; 4],
             counts: Counts::default(),
+            bandwidth: Bandwidth::new(now),
             area: accepted.map(|area| area.ring),
             area_facts,
             caps,
@@ -411,6 +413,11 @@ impl ServerSession {
             }
             Packet::SharingToggle(on) => self.ask_hub_in_turn(HubRequest::Sharing(id, on)),
             Packet::LockToggle(on) => self.ask_hub_in_turn(HubRequest::Lock(id, on)),
+            Packet::InfoRequest { .. } if !self.door.allows("info") => {
+                let mut refusal = Value::map();
+                refusal.insert("error", "info requests are not permitted on this socket");
+                connection.send(Packet::InfoResponse(refusal));
+            }
             Packet::InfoRequest { .. } if !self.info_pending => {
                 self.info_pending = true;
                 let (sender, receiver) = oneshot::channel();
@@ -430,6 +437,18 @@ impl ServerSession {
             Packet::ClipboardContents(contents) => session.clipboard_contents(contents, screen),
             Packet::Unknown(name) => tracing::debug!(client = id.0, %name, "unknown packet"),
             _ => {}
+        }
+    }
+
+    /// Notes how much has come and gone.
+    fn measure(&mut self, connection: &Connection, now: Instant) {
+        if let Stage::Client(session) = &mut self.stage {
+            let stats = connection.stats();
+            let total = Traffic {
+                input: stats.bytes_in,
+                output: stats.bytes_out,
+            };
+            session.bandwidth.note(total, now);
         }
     }
 
@@ -485,6 +504,7 @@ impl ServerSession {
             HubMessage::Reached => self.hub_marks = self.hub_marks.saturating_sub(1),
             HubMessage::Leave(why, text) => connection.close(why, text),
             HubMessage::Report(reply) => {
+                self.measure(connection, now);
                 if let Stage::Client(session) = &mut self.stage {
                     let facts = ClientFacts::gather(
                         self.id,
@@ -533,6 +553,7 @@ impl Handler for ServerSession {
     type Message = Message;
 
     fn event(&mut self, connection: &mut Connection, event: Event, now: Instant) {
+        self.measure(connection, now);
         match event {
             Event::Hello(caps) => self.hello(connection, caps, now),
             Event::Packet(packet) => self.packet(connection, packet, now),
@@ -598,6 +619,7 @@ impl Handler for ServerSession {
     }
 
     fn picture(&mut self, connection: &mut Connection, now: Instant) {
+        self.measure(connection, now);
         let Stage::Client(session) = &mut self.stage else {
             return;
         };

@@ -134,7 +134,12 @@ impl Door {
             // looked whether someone listens
             Spoken::Nothing => None,
             Spoken::Http if is_taken && let Some(site) = &self.site => {
-                let facts = WebFacts::new(Arc::clone(facts), hub.clone(), Arc::clone(&self.auth));
+                let facts = WebFacts::new(
+                    Arc::clone(facts),
+                    hub.clone(),
+                    Arc::clone(&self.auth),
+                    self.allows("info"),
+                );
                 match serve(link, site, self.port(), Arc::new(facts)).await {
                     Outcome::Left => None,
                     Outcome::Upgraded(upgrade) => {

@@ -1,7 +1,9 @@
 //! The tree that `info` prints (`session.md` d, `endpoints.md` k): every value measured, none invented.
 
 use super::Facts;
+use super::bandwidth::Bandwidth;
 use super::counts::Counts;
+use super::network::network;
 use crate::codec::Value;
 use crate::delivery::Window;
 use crate::packet::Capabilities;
@@ -31,6 +33,9 @@ pub(super) struct SessionView<'a> {
     pub(super) mapped: bool,
     pub(super) bandwidth_limit: u64,
     pub(super) last_input: Instant,
+    pub(super) bandwidth: &'a Bandwidth,
+    /// It waits for a picture.
+    pub(super) wanting: bool,
     /// The memory shared with the client.
     pub(super) area: Option<&'a Value>,
 }
@@ -53,6 +58,7 @@ impl ClientFacts {
         // the names of the first generations, which users grep for
         map.insert("latency", with_smallest(session.window.latencies()));
         map.insert("connection", connection_tree(link, connection, session));
+        map.insert("network", network(link, connection, session, now));
         map.insert("damage", damage(session, &out_latency));
         map.insert("batch", batch.clone());
         map.insert("bandwidth-limit", bandwidth(session));
@@ -98,6 +104,7 @@ pub(super) fn server(
     facts: &Facts,
     name: &str,
     clients: &[ClientFacts],
+    observers: usize,
     strangers: usize,
     now: Instant,
 ) -> Value {
@@ -154,7 +161,11 @@ pub(super) fn server(
     );
     map.insert(
         "clients",
-        tree([("", clients.len().into()), ("unauthenticated", strangers.into())]),
+        tree([
+            ("", clients.len().into()),
+            ("observers", observers.into()),
+            ("unauthenticated", strangers.into()),
+        ]),
     );
     // the graphs of clients look for these at the top (`session.md` 4.4)
     if let [client] = clients {
@@ -420,6 +431,11 @@ fn window(session: &SessionView<'_>) -> Value {
 
 /// `cur`, `min`, `max`, `avg` and percentiles of samples, whole milliseconds (`session.md` 4.2).
 fn latencies(samples: &Latencies) -> Value {
+    statistics(samples, whole)
+}
+
+/// The same, each value as `write` writes milliseconds.
+pub(super) fn statistics(samples: &Latencies, write: fn(f64) -> Value) -> Value {
     let mut sorted: Vec<f64> = samples.samples().collect();
     sorted.sort_by(f64::total_cmp);
     let (Some(first), Some(last), Some(current)) = (sorted.first(), sorted.last(), samples.last()) else {
@@ -427,17 +443,19 @@ fn latencies(samples: &Latencies) -> Value {
     };
     #[expect(clippy::cast_precision_loss, reason = "at most a few hundred samples")]
     let average = sorted.iter().sum::<f64>() / sorted.len() as f64;
-    let at = |tenths: usize| sorted.get(sorted.len() * tenths / 10).copied().unwrap_or(*last);
+    let at = |percent: usize| sorted.get(sorted.len() * percent / 100).copied().unwrap_or(*last);
     let values = [
         ("cur", current),
         ("min", *first),
         ("max", *last),
         ("avg", average),
-        ("50p", at(5)),
-        ("80p", at(8)),
-        ("90p", at(9)),
+        ("50p", at(50)),
+        ("80p", at(80)),
+        ("90p", at(90)),
+        ("95p", at(95)),
+        ("99p", at(99)),
     ];
-    tree(values.map(|(key, v)| (key, whole(v))))
+    tree(values.map(|(key, v)| (key, write(v))))
 }
 
 /// The same with the smallest value ever seen, which xpra shows instead of the others.
@@ -464,7 +482,7 @@ fn load() -> Value {
     Value::List(loads.map(|v| whole(v * 1000.0)).collect())
 }
 
-fn tree<const N: usize>(pairs: [(&str, Value); N]) -> Value {
+pub(super) fn tree<const N: usize>(pairs: [(&str, Value); N]) -> Value {
     Value::Map(
         pairs
             .into_iter()

@@ -4,6 +4,7 @@
 //! hub is asked only for what concerns more than one client: who may stay (`session.md` f), requests that end
 //! connections or the server, and `info`.
 
+mod bandwidth;
 mod client;
 mod clipboard;
 mod counts;
@@ -12,6 +13,7 @@ mod hello;
 mod info;
 mod line;
 mod login;
+mod network;
 mod pulse;
 mod request;
 mod session;
@@ -505,9 +507,11 @@ impl Hub {
     fn info(&self, reply: oneshot::Sender<Value>) {
         let (facts, name) = (Arc::clone(&self.facts), self.session_name.clone());
         let strangers = self.strangers.len();
-        let asked: Vec<_> = self
-            .clients
-            .values()
+        // those who only watch are counted: what is told of the clients is the same whether somebody watches or not
+        let (users, observers): (Vec<_>, Vec<_>) = self.clients.values().partition(|entry| entry.present.ui);
+        let observers = observers.len();
+        let asked: Vec<_> = users
+            .into_iter()
             .map(|entry| {
                 let (sender, receiver) = oneshot::channel();
                 let _gone = entry.sender.send(HubMessage::Report(sender));
@@ -519,7 +523,14 @@ impl Hub {
             for receiver in asked {
                 clients.extend(receiver.await.ok());
             }
-            let _gone = reply.send(info::server(&facts, &name, &clients, strangers, super::now()));
+            let _gone = reply.send(info::server(
+                &facts,
+                &name,
+                &clients,
+                observers,
+                strangers,
+                super::now(),
+            ));
         });
     }
 

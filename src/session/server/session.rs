@@ -1,5 +1,6 @@
 //! [`Session`]: a client that is in, and the pictures it gets.
 
+use super::bandwidth::Bandwidth;
 use super::clipboard::Clipboard;
 use super::counts::Counts;
 use super::hello::{self, SCREEN_WINDOW};
@@ -59,6 +60,7 @@ pub(super) struct Session {
     /// Thousandths of a step the wheel turned, for buttons 4 to 7.
     pub(super) wheel: [u64; 4],
     pub(super) counts: Counts,
+    pub(super) bandwidth: Bandwidth,
     /// Memory shared with the client, until the screen thread has it.
     pub(super) area: Option<RingWriter>,
     /// What `info` says about it.
@@ -192,10 +194,10 @@ impl Session {
 
     pub(super) fn acknowledged(&mut self, ack: &DrawAck, screen: &mut Line, dialect: Dialect, now: Instant) {
         let decode = Duration::from_micros(u64::try_from(ack.decode_time).unwrap_or(0));
-        if self.window.acknowledged(ack.sequence, decode, now).is_none() {
+        let Some(acked) = self.window.acknowledged(ack.sequence, decode, now) else {
             return;
-        }
-        self.counts.acknowledged(ack, now);
+        };
+        self.counts.acknowledged(ack, acked, &self.window, now);
         let failed = match dialect {
             Dialect::G3 => ack.decode_time < 0,
             Dialect::G6 => ack.decode_time == -1,
@@ -364,6 +366,8 @@ impl Session {
             mapped: self.mapped.is_some(),
             bandwidth_limit: self.bandwidth_limit,
             last_input: self.last_input,
+            bandwidth: &self.bandwidth,
+            wanting: self.wanting,
             area: self.area_facts.as_ref(),
         }
     }

@@ -1,8 +1,9 @@
-//! What the server tells browsers about itself: nothing of other sessions, which are not its own to tell of.
+//! What the server tells browsers and monitors about itself: nothing of other sessions, which are not its own to tell of.
 
 use super::{Facts, HubRequest};
 use crate::address::Secret;
 use crate::auth::{Chain, Peer, check_password};
+use crate::telemetry::{Sample, exposition, graphs_json, units_json};
 use crate::transport::LinkInfo;
 use crate::web;
 use futures_util::future::BoxFuture;
@@ -16,6 +17,8 @@ pub(super) struct WebFacts {
     facts: Arc<Facts>,
     hub: mpsc::UnboundedSender<HubRequest>,
     auth: Arc<Chain>,
+    /// Whether all that `info` tells may be told.
+    tells_info: bool,
 }
 
 /// The little that everybody is told.
@@ -32,8 +35,22 @@ impl WebFacts {
         facts: Arc<Facts>,
         hub: mpsc::UnboundedSender<HubRequest>,
         auth: Arc<Chain>,
+        tells_info: bool,
     ) -> Self {
-        Self { facts, hub, auth }
+        Self {
+            facts,
+            hub,
+            auth,
+            tells_info,
+        }
+    }
+
+    async fn sample(&self) -> Option<Sample> {
+        let (sender, receiver) = oneshot::channel();
+        let _ended = self.tells_info.then(|| self.hub.send(HubRequest::Info(sender)));
+        let info = receiver.await.ok()?;
+        let uptime = crate::session::now().saturating_duration_since(self.facts.started);
+        Some(Sample::read(&info, uptime, ""))
     }
 
     async fn summary(&self) -> Summary {
@@ -67,6 +84,21 @@ impl web::Facts for WebFacts {
                 "clients": summary.clients,
             })
         })
+    }
+
+    fn session_info(&self) -> BoxFuture<'_, Option<Value>> {
+        Box::pin(async {
+            let mut json = self.sample().await?.to_json();
+            if let Some(map) = json.as_object_mut() {
+                map.insert("graphs".to_owned(), graphs_json());
+                map.insert("units".to_owned(), units_json());
+            }
+            Some(json)
+        })
+    }
+
+    fn metrics(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async { Some(exposition(&self.sample().await?)) })
     }
 
     fn sessions(&self) -> BoxFuture<'_, Value> {

@@ -31,7 +31,13 @@ async fn facts_are_open_or_for_those_with_a_password() {
         body(&ask_at(&site, WITH_PASSWORD, &get("/Status", "")).await),
         "ready"
     );
-    for path in ["/Info", "/Sessions", "/Displays"] {
+    for path in [
+        "/Info",
+        "/Sessions",
+        "/Displays",
+        "/SessionInfo",
+        "/SessionInfo.json",
+    ] {
         let answer = ask_at(&site, WITH_PASSWORD, &get(path, "")).await;
         assert_eq!(status(&answer), 401);
         assert!(
@@ -51,13 +57,44 @@ async fn facts_are_open_or_for_those_with_a_password() {
 }
 
 #[tokio::test]
+async fn the_page_of_the_session_may_do_nothing_but_what_it_is_for() {
+    let site = site(None);
+    let page = fetch(&site, "/SessionInfo", "").await;
+    let policy = header(&page, "content-security-policy").unwrap();
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 'sha256-"),
+        "{policy}"
+    );
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!(header(&page, "content-type"), Some("text/html; charset=utf-8"));
+    assert!(
+        !body(&page).contains("http://") || body(&page).matches("http://").count() == 1,
+        "but the name of SVG"
+    );
+    assert_eq!(
+        body(&fetch(&site, "/SessionInfo.json", "").await),
+        r#"{"clients":[]}"#
+    );
+    assert_eq!(status(&fetch(&site, "/metrics", "").await), 403, "not told");
+    let demanded = ask_at(
+        &site,
+        WITH_PASSWORD,
+        "GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    assert_eq!(status(&demanded), 401);
+}
+
+#[tokio::test]
 async fn scripts_that_are_off_are_files_that_are_missing() {
     let some = Arc::new(Site {
         scripts: "Status".parse().unwrap(),
         ..Site::clone(&site(None))
     });
     assert_eq!(status(&fetch(&some, "/Status", "").await), 200);
-    assert_eq!(status(&fetch(&some, "/Info", "").await), 404);
+    for path in ["/Info", "/SessionInfo", "/SessionInfo.json", "/metrics"] {
+        assert_eq!(status(&fetch(&some, path, "").await), 404);
+    }
 }
 
 #[tokio::test]

@@ -28,6 +28,14 @@ impl Facts for Known {
         ready(json!({"mode": "shadow", "clients": 0})).boxed()
     }
 
+    fn session_info(&self) -> BoxFuture<'_, Option<Value>> {
+        ready(Some(json!({"clients": []}))).boxed()
+    }
+
+    fn metrics(&self) -> BoxFuture<'_, Option<String>> {
+        ready(None).boxed()
+    }
+
     fn sessions(&self) -> BoxFuture<'_, Value> {
         ready(json!({})).boxed()
     }

@@ -11,4 +11,5 @@ mod limits;
 mod login;
 mod pictures;
 mod requests;
+mod watching;
 mod world;
