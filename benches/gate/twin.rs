@@ -13,7 +13,7 @@ const BATCHES: usize = 12;
 
 /// How much is done while instructions are counted: so often, unless a turn works on more bytes than this.
 const TURNS: u32 = 100;
-const BYTES: u64 = 4096;
+const BYTES: u64 = 64 << 10;
 
 /// Names cases, or does one.
 #[derive(Debug, Parser)]

@@ -15,7 +15,7 @@ pub(crate) const LATENCY_MS: f64 = 1.0;
 /// How often a whole comparison of wall times may cry wolf.
 const FALSE_ALARMS: f64 = 0.005;
 /// What is not more likely than this by chance is measured again.
-const SUSPICIOUS: f64 = 0.05;
+const SUSPICIOUS: f64 = 0.2;
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Finding {
 
 /// Whether it may be slower.
 pub(crate) fn is_suspicious(evidence: &Evidence) -> bool {
-    evidence.chance <= SUSPICIOUS && evidence.change >= FLOOR / 2.0
+    evidence.chance <= SUSPICIOUS && evidence.change >= FLOOR / 4.0
 }
 
 /// Whether noise could hide what is to be found.
