@@ -21,6 +21,7 @@ fn main() {
 /// What the gate compares: all that is deterministic.
 fn all() -> Vec<Case> {
     let mut cases = cases::codec::cases();
+    cases.extend(cases::cipher::cases());
     cases.extend(cases::mmap::cases());
     cases.extend(cases::picture::cases(Size::new(320, 180)));
     cases.retain(|case| !case.is_limit() && !case.name.ends_with("-noise"));

@@ -13,6 +13,7 @@
     reason = "the samples are ours, and a panic is a failed run"
 )]
 
+pub(crate) mod cipher;
 pub(crate) mod codec;
 pub(crate) mod mmap;
 pub(crate) mod picture;
