@@ -115,7 +115,7 @@ fn main() -> Result<()> {
             .is_ok()
     });
     if options.startup {
-        startup::measure(&contenders)
+        startup::measure(&contenders, options.rounds)
     } else if let Some(seconds) = options.idle {
         idle::measure(
             &contenders,

@@ -155,7 +155,7 @@ fn transports(criterion: &mut Criterion) {
             bencher.iter(|| runtime.block_on(async { drop(connected(way).await) }));
         });
     }
-    // what a client does before its first connection by TLS
+    // what a client does once, before its first connection by TLS
     group.bench_function("ssl-authorities", |bencher| {
         bencher.iter(|| ClientTls::new(&ClientTlsOptions::default()).unwrap());
     });

@@ -12,24 +12,23 @@ use crate::pair::{Contender, Pair};
 use crate::peer::{Mode, Peer, Room, Server, Via};
 use crate::report::median;
 
-const RUNS: usize = 7;
 const SIZE: Size = Size::new(1280, 720);
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Prints the medians of each xpra among the contenders.
-pub(crate) fn measure(contenders: &[Contender]) -> Result<()> {
-    println!("Medians of {RUNS} runs.\n");
+pub(crate) fn measure(contenders: &[Contender], rounds: u32) -> Result<()> {
+    println!("Medians of {rounds} rounds.\n");
     println!(
         "| peer | exec to accepting, ms | version, ms | attach to first picture, ms |\n|---|--:|--:|--:|"
     );
     for &contender in contenders {
-        let first = times(|| first_picture(contender)).with_context(|| contender.to_string())?;
+        let first = times(rounds, || first_picture(contender)).with_context(|| contender.to_string())?;
         // TigerVNC's server is the X server
         let Contender::Xpra(peer, mode) = contender else {
             println!("| {contender} | - | - | {:.0} |", median(first.into_iter()));
             continue;
         };
-        let runs = times(|| one(peer, mode)).with_context(|| contender.to_string())?;
+        let runs = times(rounds, || one(peer, mode)).with_context(|| contender.to_string())?;
         let accepting = median(runs.iter().map(|run| run.0));
         let version = median(runs.iter().map(|run| run.1));
         println!(
@@ -40,8 +39,8 @@ pub(crate) fn measure(contenders: &[Contender]) -> Result<()> {
     Ok(())
 }
 
-fn times<T>(run: impl FnMut() -> Result<T>) -> Result<Vec<T>> {
-    std::iter::repeat_with(run).take(RUNS).collect()
+fn times<T>(rounds: u32, mut run: impl FnMut() -> Result<T>) -> Result<Vec<T>> {
+    (0..rounds).map(|_| run()).collect()
 }
 
 /// Milliseconds from the start of a client to its window on the screen, the server being there. A look at the screen

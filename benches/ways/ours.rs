@@ -6,10 +6,10 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use xpra::address::{Address, Bind, DEFAULT_MIN_PORT, TransportKind};
+use xpra::address::{Address, Bind, DEFAULT_MIN_PORT, Target, TransportKind};
 use xpra::transport::ssh::{Backend, SshOptions, SshServer, SshServerOptions, serve};
-use xpra::transport::tls::ServerTls;
-use xpra::transport::websocket::{Role, WebSocket, accept_key};
+use xpra::transport::tls::{ClientTls, ServerTls};
+use xpra::transport::websocket::{Role, WebSocket, accept_key, upgrade};
 use xpra::transport::{BoxedStream, ConnectOptions, ListenOptions, Listener, connect, listen};
 
 use super::keys::Keys;
@@ -21,7 +21,8 @@ pub(crate) struct Ours {
     listener: Listener,
     address: Address,
     options: ConnectOptions,
-    tls: Option<ServerTls>,
+    /// The server's and the client's: both read their files once, as processes do.
+    tls: Option<(ServerTls, ClientTls)>,
     ssh: Option<Arc<SshServer>>,
 }
 
@@ -67,8 +68,8 @@ impl Ours {
         #[expect(clippy::disallowed_methods, reason = "certificates have real dates")]
         let tls = ServerTls::new(&keys.server_options(), SystemTime::now()).unwrap();
         let mut ours = Self::listen(kind, "127.0.0.1:0").await;
-        ours.options.tls = keys.client_options();
-        ours.tls = Some(tls);
+        ours.address = format!("tcp://{}/", ours.listener.local()).parse().unwrap();
+        ours.tls = Some((tls, ClientTls::new(&keys.client_options()).unwrap()));
         ours
     }
 
@@ -91,9 +92,21 @@ impl Ours {
         ours
     }
 
+    async fn connect(&self) -> BoxedStream {
+        let mut link = connect(&self.address, &self.options).await.unwrap();
+        let (Some((_, tls)), Target::Remote(remote)) = (&self.tls, &self.address.target) else {
+            return link.stream;
+        };
+        link = tls.connect(link, &remote.host, remote.port).await.unwrap();
+        match self.kind {
+            TransportKind::Wss => Box::new(upgrade(link.stream, remote).await.unwrap()),
+            _ => link.stream,
+        }
+    }
+
     async fn accept(&self) -> BoxedStream {
         let mut link = self.listener.accept().await.unwrap();
-        if let Some(tls) = &self.tls {
+        if let Some((tls, _)) = &self.tls {
             link = tls.accept(link).await.unwrap();
         }
         if let Some(ssh) = &self.ssh {
@@ -109,8 +122,8 @@ impl Ours {
 impl Way for Ours {
     fn open(&self) -> Opening<'_> {
         Box::pin(async {
-            let (client, server) = tokio::join!(connect(&self.address, &self.options), self.accept());
-            Pair::new(client.unwrap().stream, server)
+            let (client, server) = tokio::join!(self.connect(), self.accept());
+            Pair::new(client, server)
         })
     }
 }
