@@ -2,90 +2,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench: a panic is a failed run")]
 
+#[allow(dead_code, reason = "shared by all benches, each uses a part")]
+mod cases;
+
 use std::collections::VecDeque;
 use std::hint::black_box;
-use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::cipher::{
-    AES_256, DecryptingKey, DecryptionContext, EncryptingKey, EncryptionContext, UnboundCipherKey,
+use aws_lc_rs::cipher::{DecryptingKey, DecryptionContext, EncryptionContext};
+use bytes::BytesMut;
+use criterion::{Criterion, criterion_group};
+use xpra::codec::CipherMode;
+
+use crate::cases::cipher::{
+    IV, MODES, SIZES, decryptor, encoder, encrypting_key, encryptor, library_key, picture,
 };
-use bytes::{Bytes, BytesMut};
-use criterion::{Criterion, Throughput, criterion_group};
-use xpra::codec::{
-    CipherConfig, CipherMode, Coding, Decoder, Decryptor, Encoder, Encryptor, Key, KeyHash, KeySize, Limits,
-    PadTo, Padding, Value,
-};
 
-const MODES: [CipherMode; 2] = [CipherMode::Cbc, CipherMode::Ctr];
-const SIZES: [(&str, usize); 3] = [("1KiB", 1 << 10), ("16KiB", 16 << 10), ("1MiB", 1 << 20)];
-const IV: [u8; 16] = *b"0123456789abcdef";
-
-fn key() -> Key {
-    Key::derive(b"secret", &IV, KeyHash::Sha1, NonZeroU32::MIN, KeySize::Bits256)
-}
-
-const fn config(mode: CipherMode) -> CipherConfig {
-    CipherConfig {
-        mode,
-        pad_to: PadTo::Bytes16,
-        padding: Padding::Pkcs7,
-        iv: IV,
-        stream: true,
-    }
-}
-
-fn encryptor(mode: CipherMode) -> Encryptor {
-    Encryptor::new(&key(), config(mode), |_| false).unwrap()
-}
-
-fn decryptor(mode: CipherMode) -> Decryptor {
-    Decryptor::new(&key(), config(mode)).unwrap()
-}
-
-/// A picture of that size, which travels as a chunk.
-fn picture(size: usize) -> Vec<Value> {
-    let pixels = Bytes::from(vec![7; size]);
-    vec!["draw".into(), 1.into(), pixels.into(), 2.into()]
-}
-
-fn encoder(mode: CipherMode) -> Encoder {
-    let mut encoder = Encoder::new(Coding::Rencodeplus);
-    encoder.set_inline_max(0);
-    encoder.set_encryptor(encryptor(mode));
-    encoder
-}
-
-/// Whole packets: a chunk and its main record.
-fn packets(c: &mut Criterion) {
-    for mode in MODES {
-        for (name, size) in SIZES {
-            let items = picture(size);
-            let mut group = c.benchmark_group(format!("cipher/{}", mode.name()));
-            group.throughput(Throughput::Bytes(size as u64));
-            let mut out = VecDeque::new();
-            let mut encoder_ = encoder(mode);
-            group.bench_function(format!("encode/{name}"), |b| {
-                b.iter(|| {
-                    out.clear();
-                    encoder_.encode(black_box(&items), false, &mut out).unwrap()
-                });
-            });
-            let (mut sender, mut receiver) = (encoder(mode), Decoder::new(Limits::after_hello()));
-            receiver.set_decryptor(decryptor(mode));
-            // a new packet each time, or the chain would break; so this is the sum of both
-            group.bench_function(format!("there-and-back/{name}"), |b| {
-                b.iter(|| {
-                    out.clear();
-                    sender.encode(black_box(&items), false, &mut out).unwrap();
-                    out.iter()
-                        .for_each(|bytes| receiver.read_buf().extend_from_slice(bytes));
-                    assert_eq!(receiver.poll().unwrap().unwrap().items.len(), 4);
-                });
-            });
-            group.finish();
-        }
-    }
+fn packets(criterion: &mut Criterion) {
+    cases::time(criterion, cases::cipher::cases());
 }
 
 /// Bytes that one round works on.
@@ -132,15 +66,8 @@ fn time(work: impl FnOnce()) -> Duration {
     start.elapsed()
 }
 
-fn library_key() -> UnboundCipherKey {
-    UnboundCipherKey::new(&AES_256, &[7; 32]).unwrap()
-}
-
 fn library_encrypts(mode: CipherMode, size: usize) -> Duration {
-    let key = match mode {
-        CipherMode::Cbc => EncryptingKey::cbc(library_key()).unwrap(),
-        CipherMode::Ctr => EncryptingKey::ctr(library_key()).unwrap(),
-    };
+    let key = encrypting_key(mode);
     let mut buffer = vec![7; size];
     time(|| {
         for _ in 0..ROUND / size {

@@ -91,14 +91,16 @@ fn capture(c: &mut Criterion) {
             return;
         };
         let mut screen = server.open();
-        let mut group = c.benchmark_group(format!("display/capture/{way}"));
+        let mut group = c.benchmark_group("display/capture");
         for (name, rects) in &cases {
-            group.throughput(bytes(rects)).bench_function(*name, |b| {
-                b.iter(|| {
-                    let images = screen.capture(black_box(rects)).expect("the display is there");
-                    assert_eq!(images.len(), rects.len());
+            group
+                .throughput(bytes(rects))
+                .bench_function(format!("{way}-{name}"), |b| {
+                    b.iter(|| {
+                        let images = screen.capture(black_box(rects)).expect("the display is there");
+                        assert_eq!(images.len(), rects.len());
+                    });
                 });
-            });
         }
     }
 }
@@ -167,15 +169,15 @@ fn present(c: &mut Criterion) {
         let Some(mut stage) = Stage::start(sharing) else {
             return;
         };
-        let mut group = c.benchmark_group(format!("display/present/{way}-handed-over"));
+        let mut group = c.benchmark_group("display/hand-over");
         for (name, rects) in &cases {
-            time(&mut group, name, || stage.turn(rects).0);
+            time(&mut group, &format!("{way}-{name}"), || stage.turn(rects).0);
         }
         group.finish();
-        let mut group = c.benchmark_group(format!("display/present/{way}-visible"));
+        let mut group = c.benchmark_group("display/present");
         for (name, rects) in &cases {
             group.throughput(bytes(rects));
-            time(&mut group, name, || stage.turn(rects).1);
+            time(&mut group, &format!("{way}-{name}"), || stage.turn(rects).1);
         }
     }
 }

@@ -34,6 +34,8 @@ mod process;
 mod report;
 #[path = "glass/source.rs"]
 mod source;
+#[path = "glass/start.rs"]
+mod start;
 #[path = "glass/startup.rs"]
 mod startup;
 #[path = "glass/usage.rs"]
@@ -50,7 +52,7 @@ use crate::pair::{Contender, Pair};
 use crate::peer::Via;
 use crate::probe::Probe;
 use crate::report::Row;
-use crate::usage::Usage;
+use crate::usage::{Usage, loopback_bytes};
 
 /// Frames drawn before the measured ones: controllers settle, caches fill.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -82,7 +84,7 @@ struct Options {
     /// Attach, show a still picture, and count wake-ups over so many seconds instead.
     #[arg(long, value_name = "SECS")]
     idle: Option<u32>,
-    /// Time how soon servers accept and how long `version` takes instead.
+    /// Time how soon servers accept, how long `version` takes and when the first picture is there instead.
     #[arg(long)]
     startup: bool,
     /// Write each frame's times and the tables into this folder.
@@ -113,7 +115,7 @@ fn main() -> Result<()> {
             .is_ok()
     });
     if options.startup {
-        startup::measure(&contenders)
+        startup::measure(&contenders, options.rounds)
     } else if let Some(seconds) = options.idle {
         idle::measure(
             &contenders,
@@ -158,20 +160,21 @@ fn latency(options: &Options, contenders: &[Contender]) -> Result<()> {
 
 /// One run: frames are drawn and looked for, and what the processes took is counted.
 fn one(options: &Options, contender: Contender, via: Via, fps: u32) -> Result<Row> {
-    let pair = Pair::start(contender, via, options.size)?;
+    let mut pair = Pair::start(contender, via, options.size)?;
     let attached = pair.attached()?;
     let source = &pair.source;
     let probe = Probe::start(&pair.screen, attached, options.size)?;
     let warm_up = u32::try_from(WARM_UP.as_secs())? * fps;
     let frames = options.seconds * fps;
     source.draw(1..=warm_up, fps)?;
-    let before = pair.usage()?;
+    let (before, bytes) = (pair.usage()?, loopback_bytes()?);
     let sent = source.draw(warm_up + 1..=warm_up + frames, fps)?;
     let after = pair.usage()?;
     std::thread::sleep(DRAIN);
+    let bytes = loopback_bytes()? - bytes;
     let shown = probe.finish()?;
     let used = [0, 1, 2, 3].map(|part| Usage::since(before[part], after[part]));
-    Ok(Row::new(contender, via, fps, &sent, &shown, used))
+    Ok(Row::new((contender, via, fps), &sent, &shown, used, bytes))
 }
 
 fn parse_size(text: &str) -> Result<Size, String> {

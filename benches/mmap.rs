@@ -1,8 +1,8 @@
-//! A picture of 1920x1080 from one process to another, acknowledged: through shared memory, a unix socket and TCP, each
-//! beside what the machine can do at most.
+//! A picture of 1920x1080 from one process to another, acknowledged: through shared memory, a unix socket, TCP and TLS,
+//! each beside what the machine can do at most.
 //!
-//! `limit/...` rows are a plain copy and plain blocking sockets; the others are what sessions use. After criterion's
-//! table a second one has percentiles, because what is waited for is single pictures.
+//! `limit-...` are a plain copy, plain blocking sockets and rustls over one; the others are what sessions use. After
+//! criterion's figures comes a table with percentiles, because what is waited for is single pictures.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,6 +10,9 @@
     clippy::indexing_slicing,
     reason = "a bench ends at the first thing that is not as expected"
 )]
+
+#[allow(dead_code, reason = "shared by all benches, each uses a part")]
+mod ways;
 
 use std::fs::File;
 use std::hint::black_box;
@@ -21,12 +24,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, Throughput};
+use criterion::{Criterion, Throughput};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, ServerConnection, StreamOwned};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 use xpra::address::{Address, Target};
 use xpra::mmap::{Region, RingReader, RingWriter, Span, size_for};
 use xpra::transport::{BoxedStream, ConnectOptions, connect};
+
+use crate::ways::keys::Keys;
 
 const PIXELS: u64 = 1920 * 1080;
 const FRAME: usize = 1920 * 1080 * 4;
@@ -43,12 +50,10 @@ fn main() {
         .sample_size(30)
         .configure_from_args();
     let mut paths = Paths::new();
-    let mut group = criterion.benchmark_group("mmap/1920x1080");
+    let mut group = criterion.benchmark_group("mmap/hand-over-1920x1080");
     group.throughput(Throughput::Bytes(FRAME as u64));
     for (name, path) in paths.all() {
-        group.bench_function(BenchmarkId::from_parameter(name), |bench| {
-            bench.iter(|| path.hand_over())
-        });
+        group.bench_function(name, |bench| bench.iter(|| path.hand_over()));
     }
     group.finish();
     if std::env::args().any(|word| word == "--bench") {
@@ -68,15 +73,39 @@ fn percentiles(paths: &mut Paths) {
             times.push(began.elapsed());
         }
     }
+    times.iter_mut().for_each(|times| times.sort());
+    let at = |name: &str, percent: usize| {
+        let index = names.iter().position(|other| *other == name).unwrap();
+        times[index][TURNS * percent / 100].as_secs_f64() * 1e6
+    };
     println!(
-        "{:<16} {:>10} {:>10} {:>10}  (µs)",
-        "1920x1080", "p50", "p95", "p99"
+        "\n1920x1080, 4 bytes a pixel, acknowledged; {TURNS} turns of all rows, load {}\n",
+        load()
     );
-    for (name, times) in names.iter().zip(&mut times) {
-        times.sort();
-        let at = |percent: usize| times[TURNS * percent / 100].as_secs_f64() * 1e6;
-        println!("{name:<16} {:>10.0} {:>10.0} {:>10.0}", at(50), at(95), at(99));
+    println!("| | p50 µs | p95 | p99 | GB/s | limit | p50 µs | times the limit |");
+    println!("|---|--:|--:|--:|--:|---|--:|--:|");
+    for (name, limit) in [
+        ("mmap", "limit-memcpy"),
+        ("mmap-copied", "limit-memcpy"),
+        ("unix", "limit-unix"),
+        ("tcp", "limit-tcp"),
+        ("ssl", "limit-rustls"),
+    ] {
+        let (ours, least) = (at(name, 50), at(limit, 50));
+        println!(
+            "| {name} | {ours:.0} | {:.0} | {:.0} | {:.1} | {limit} | {least:.0} | {:.2} |",
+            at(name, 95),
+            at(name, 99),
+            FRAME as f64 / ours / 1e3,
+            ours / least
+        );
     }
+}
+
+/// How busy the machine is.
+fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// A way of a picture to another process.
@@ -94,6 +123,8 @@ struct Paths {
     memory: Memory,
     unix: Stream,
     tcp: Stream,
+    bare_tls: Raw<Bare>,
+    ssl: Stream,
     _clients: Clients,
     _folder: tempfile::TempDir,
 }
@@ -124,12 +155,16 @@ impl Paths {
         clients.start(&format!("unix {}", raw_unix_path.display()));
         clients.start(&format!("tcp {}", raw_tcp.local_addr().unwrap()));
         clients.start(&format!("listen-unix {}", folder.path().join("ours").display()));
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        clients.start(&format!("listen-tcp 127.0.0.1:{port}"));
+        let [tcp, bare, ssl] = [(); 3].map(|()| free_port());
+        clients.start(&format!("listen-tcp 127.0.0.1:{tcp}"));
+        let keys = Keys::new(folder.path());
+        for port in [bare, ssl] {
+            clients.start(&format!(
+                "listen-tls 127.0.0.1:{port} {}",
+                folder.path().display()
+            ));
+        }
+        let link = |url: String| url.parse().unwrap();
         let (memory, memory_copied) = (memories.pop().unwrap(), memories.pop().unwrap());
         Self {
             copy: Copy::new(&picture),
@@ -139,23 +174,28 @@ impl Paths {
             memory,
             unix: Stream::new(
                 &Address::new(Target::Socket(folder.path().join("ours"))),
+                &keys,
                 &picture,
             ),
-            tcp: Stream::new(&format!("tcp://127.0.0.1:{port}/").parse().unwrap(), &picture),
+            tcp: Stream::new(&link(format!("tcp://127.0.0.1:{tcp}/")), &keys, &picture),
+            bare_tls: Raw::new(bare_tls(bare, &keys), &picture),
+            ssl: Stream::new(&link(format!("ssl://127.0.0.1:{ssl}/")), &keys, &picture),
             _clients: clients,
             _folder: folder,
         }
     }
 
-    fn all(&mut self) -> [(&'static str, &mut dyn Way); 7] {
+    fn all(&mut self) -> [(&'static str, &mut dyn Way); 9] {
         [
-            ("limit/memcpy", &mut self.copy),
-            ("mmap/copied", &mut self.memory_copied),
+            ("limit-memcpy", &mut self.copy),
+            ("mmap-copied", &mut self.memory_copied),
             ("mmap", &mut self.memory),
-            ("limit/unix", &mut self.raw_unix),
+            ("limit-unix", &mut self.raw_unix),
             ("unix", &mut self.unix),
-            ("limit/tcp", &mut self.raw_tcp),
+            ("limit-tcp", &mut self.raw_tcp),
             ("tcp", &mut self.tcp),
+            ("limit-rustls", &mut self.bare_tls),
+            ("ssl", &mut self.ssl),
         ]
     }
 }
@@ -220,8 +260,33 @@ impl<S> Raw<S> {
 impl<S: Read + Write> Way for Raw<S> {
     fn hand_over(&mut self) {
         self.socket.write_all(&self.picture).unwrap();
+        self.socket.flush().unwrap();
         self.socket.read_exact(&mut [0]).unwrap();
     }
+}
+
+/// rustls over a blocking socket.
+type Bare = StreamOwned<ClientConnection, TcpStream>;
+
+fn bare_tls(port: u16, keys: &Keys) -> Bare {
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let connection = ClientConnection::new(keys.bare_client(), name).unwrap();
+    StreamOwned::new(connection, nodelay(connected(port)))
+}
+
+/// Waits for the other process to listen.
+fn connected(port: u16) -> TcpStream {
+    loop {
+        if let Ok(socket) = TcpStream::connect(("127.0.0.1", port)) {
+            return socket;
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// A link of the library.
@@ -232,12 +297,16 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(address: &Address, picture: &[u8]) -> Self {
+    fn new(address: &Address, keys: &Keys, picture: &[u8]) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let link = runtime.block_on(connect(address, &ConnectOptions::default()));
+        let options = ConnectOptions {
+            tls: keys.client_options(),
+            ..ConnectOptions::default()
+        };
+        let link = runtime.block_on(connect(address, &options));
         Self {
             stream: link.unwrap().stream,
             runtime,
@@ -250,6 +319,7 @@ impl Way for Stream {
     fn hand_over(&mut self) {
         self.runtime.block_on(async {
             self.stream.write_all(&self.picture).await.unwrap();
+            self.stream.flush().await.unwrap();
             self.stream.read_exact(&mut [0]).await.unwrap();
         });
     }
@@ -290,6 +360,11 @@ fn client(role: &str) {
                     .0,
             );
         }
+        ["listen-tls", address, folder] => {
+            let socket = nodelay(TcpListener::bind(address).unwrap().accept().unwrap().0);
+            let connection = ServerConnection::new(Keys::at(Path::new(folder)).bare_server());
+            drain(StreamOwned::new(connection.unwrap(), socket));
+        }
         ["listen-tcp", address] => drain(nodelay(TcpListener::bind(address).unwrap().accept().unwrap().0)),
         _ => unreachable!(),
     }
@@ -316,6 +391,7 @@ fn drain(mut socket: impl Read + Write) {
     let mut picture = vec![0; FRAME];
     while socket.read_exact(&mut picture).is_ok() {
         socket.write_all(&[1]).unwrap();
+        socket.flush().unwrap();
     }
 }
 

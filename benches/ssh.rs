@@ -9,22 +9,24 @@
     reason = "a benchmark ends at the first thing that is not as expected"
 )]
 
+#[allow(dead_code, reason = "shared by all benches, each uses a part")]
+mod ways;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use russh::server::{Auth, ChannelOpenHandle, Msg, Session};
-use russh::{Channel, ChannelId, Preferred, cipher};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use xpra::address::{Bind, TransportKind};
-use xpra::transport::ssh::{Backend, SshOptions, SshServer, SshServerOptions, serve};
-use xpra::transport::{ConnectOptions, Link, ListenOptions, connect, listen};
+use xpra::transport::ssh::{Backend, SshOptions};
+use xpra::transport::{ConnectOptions, Link, connect};
+
+use crate::ways::bare;
+use crate::ways::ours::Ours;
+use crate::ways::pair::Way as _;
 
 const SIZE: usize = 64 << 20;
 const BLOCK: usize = 256 << 10;
@@ -39,24 +41,24 @@ fn bulk(criterion: &mut Criterion) {
         .build()
         .unwrap();
     let place = tempfile::tempdir().unwrap();
-    let mut group = criterion.benchmark_group("ssh/bulk");
+    let mut group = criterion.benchmark_group("transport/ssh-bulk");
     group.throughput(Throughput::Bytes(SIZE as u64));
     group
         .sample_size(20)
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(8));
-    let (client, server) = runtime.block_on(ours(&place));
-    let (mut client, mut server) = (client.stream, server.stream);
-    group.bench_function("xpra-rs", |bencher| {
-        bencher.iter(|| runtime.block_on(send(&mut server, &mut client)))
-    });
-    let (mut client, mut server) = runtime.block_on(bare());
-    group.bench_function("russh", |bencher| {
-        bencher.iter(|| runtime.block_on(send(&mut server, &mut client)))
-    });
+    let ours = runtime.block_on(async { Ours::ssh(place.path()).await.open().await });
+    let bare = runtime.block_on(async { bare::Ssh::new().await.open().await });
+    for (name, mut pair) in [("xpra-rs", ours), ("limit-russh", bare)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| runtime.block_on(send(&mut pair.server, &mut pair.client)))
+        });
+        // russh closes its channels in a task
+        runtime.block_on(async { drop(pair) });
+    }
     if let Some(sshd) = Sshd::start(&place) {
         let mut link = runtime.block_on(through_sshd(&place, &sshd));
-        group.bench_function("xpra-rs from sshd", |bencher| {
+        group.bench_function("xpra-rs-from-sshd", |bencher| {
             bencher.iter(|| runtime.block_on(receive(&mut link.stream, SIZE)));
         });
         drop(link);
@@ -66,14 +68,11 @@ fn bulk(criterion: &mut Criterion) {
         };
         let mut output = child.stdout.take().unwrap();
         runtime.block_on(receive(&mut output, 1));
-        group.bench_function("openssh", |bencher| {
+        group.bench_function("limit-openssh", |bencher| {
             bencher.iter(|| runtime.block_on(receive(&mut output, SIZE)))
         });
     }
     group.finish();
-    // russh closes its channels in a task
-    let _entered = runtime.enter();
-    drop((client, server));
 }
 
 /// Writes at one end what is read at the other.
@@ -96,126 +95,6 @@ async fn receive(from: &mut (impl AsyncRead + Unpin), size: usize) {
         assert!(n > 0, "the end after {received} bytes");
         received += n;
     }
-}
-
-/// A link of our client and our server.
-async fn ours(place: &TempDir) -> (Link, Link) {
-    let options = SshServerOptions {
-        key_directory: place.path().join("keys"),
-        allow_none: true,
-        ..SshServerOptions::default()
-    };
-    let server = Arc::new(SshServer::new(options).unwrap());
-    let bind = Bind::parse(TransportKind::Ssh, "127.0.0.1:0", 0).unwrap();
-    let listener = listen(&bind, &ListenOptions::default()).await.unwrap().remove(0);
-    let url = format!(
-        "ssh://me@127.0.0.1:{}/?strict-host-check=no",
-        listener.address().unwrap().port()
-    );
-    let options = ConnectOptions {
-        ssh: SshOptions {
-            backend: Backend::Builtin,
-            ..SshOptions::default()
-        },
-        ..ConnectOptions::default()
-    };
-    let address = url.parse().unwrap();
-    let serving =
-        tokio::spawn(async move { serve(listener.accept().await.unwrap(), &server).await.unwrap() });
-    (connect(&address, &options).await.unwrap(), serving.await.unwrap())
-}
-
-fn preferred() -> Preferred {
-    Preferred {
-        cipher: (&[cipher::AES_256_GCM]).into(),
-        ..Preferred::DEFAULT
-    }
-}
-
-struct Trusting;
-
-impl russh::client::Handler for Trusting {
-    type Error = russh::Error;
-
-    async fn check_server_key(
-        &mut self,
-        _: &russh::keys::PublicKeyOrCertificate,
-    ) -> Result<bool, russh::Error> {
-        Ok(true)
-    }
-}
-
-struct Serving(tokio::sync::mpsc::Sender<Channel<Msg>>);
-
-impl russh::server::Handler for Serving {
-    type Error = russh::Error;
-
-    async fn auth_none(&mut self, _: &str) -> Result<Auth, russh::Error> {
-        Ok(Auth::Accept)
-    }
-
-    async fn channel_open_session(
-        &mut self,
-        channel: Channel<Msg>,
-        reply: ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Result<(), russh::Error> {
-        reply.accept().await;
-        self.0.send(channel).await.ok();
-        Ok(())
-    }
-
-    async fn exec_request(
-        &mut self,
-        channel: ChannelId,
-        _: &[u8],
-        session: &mut Session,
-    ) -> Result<(), russh::Error> {
-        session.channel_success(channel)
-    }
-}
-
-/// A channel of russh's own at both ends, with the same cipher and the same window.
-async fn bare() -> (impl AsyncRead + Unpin, impl AsyncWrite + Unpin) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (opened, mut channels) = tokio::sync::mpsc::channel(1);
-    tokio::spawn(async move {
-        let key = russh::keys::PrivateKey::random(
-            &mut russh::keys::key::safe_rng(),
-            russh::keys::Algorithm::Ed25519,
-        );
-        let config = russh::server::Config {
-            keys: vec![key.unwrap()],
-            window_size: 4 << 20,
-            preferred: preferred(),
-            ..russh::server::Config::default()
-        };
-        let (stream, _) = listener.accept().await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let session = russh::server::run_stream(Arc::new(config), stream, Serving(opened))
-            .await
-            .unwrap();
-        let _ended = session.await;
-    });
-    let config = russh::client::Config {
-        window_size: 4 << 20,
-        preferred: preferred(),
-        ..russh::client::Config::default()
-    };
-    let stream = TcpStream::connect(address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    let mut session = russh::client::connect_stream(Arc::new(config), stream, Trusting)
-        .await
-        .unwrap();
-    assert!(session.authenticate_none("me").await.unwrap().success());
-    let channel = session.channel_open_session().await.unwrap();
-    // neither end is ever dropped: the process ends first
-    std::mem::forget(session);
-    (
-        channel.into_stream(),
-        channels.recv().await.unwrap().into_stream(),
-    )
 }
 
 /// OpenSSH's server.

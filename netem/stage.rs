@@ -2,20 +2,20 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 use xpra::types::{Point, Size};
 
 use crate::display::Display;
 use crate::peer::{Peer, Room, Via};
-use crate::picture::Picture;
 use crate::place::Place;
-use crate::process::{self, Process, until};
+use crate::process::Process;
 use crate::profile::Profile;
 use crate::router::Router;
-use crate::source::{CARD, CARD_SEED, Source};
+use crate::source::Source;
+use crate::start::{first_picture, vnc_server, vnc_viewer};
 use crate::wire::{Medium, Wire};
 
 /// What is shared.
@@ -119,16 +119,7 @@ impl Stage {
         }
         let choice = &self.choice;
         let command = match choice.contender {
-            Contender::Vnc => {
-                let mut viewer = process::command("xtigervncviewer");
-                viewer
-                    .args(["-SecurityTypes", "None", "-RemoteResize=0"])
-                    .arg(format!("{SERVER}::{PORT}"))
-                    .env("DISPLAY", self.screen.name())
-                    .env("HOME", self.room.path("home"))
-                    .env_remove("XAUTHORITY");
-                viewer
-            }
+            Contender::Vnc => vnc_viewer(&self.room, &self.screen, &format!("{SERVER}::{PORT}")),
             Contender::Xpra(peer) => {
                 let mut command = self.room.command(peer, Some(&self.screen))?;
                 command
@@ -148,27 +139,8 @@ impl Stage {
 
     /// Waits for the first picture: where the source's window is on the client's screen.
     pub(crate) fn attached(&mut self) -> Result<Point> {
-        let card = Picture::card(CARD, CARD_SEED);
-        let begun = Instant::now();
-        let found = until(READY, || {
-            if let Some(client) = self.client.as_mut()
-                && !client.is_running()
-            {
-                bail!(
-                    "the client ended after {:?}: {}",
-                    begun.elapsed(),
-                    client.log().trim()
-                );
-            }
-            Ok(self.screen.capture()?.find_card(&card, CARD_SEED))
-        });
-        let found = found.inspect_err(|_| self.room.print_logs())?;
-        let found = found.context("the window did not appear at the client");
-        let found = found.inspect_err(|_| self.room.print_logs())?;
-        Ok(Point {
-            x: found.x.cast_signed(),
-            y: found.y.cast_signed(),
-        })
+        let client = self.client.as_mut().context("there is no client")?;
+        first_picture(&self.screen, client, &self.room, READY)
     }
 
     /// Lets the client's process hang, or go on.
@@ -197,18 +169,9 @@ fn signal(process: &Process, signal: Signal) -> Result<()> {
 /// TigerVNC: the X server is the server.
 fn start_vnc(room: &Room, place: &Place, choice: &Choice) -> Result<(Display, Option<Process>)> {
     ensure!(choice.transport == "tcp", "TigerVNC is measured over tcp only");
-    let mut command = process::command("Xvnc");
+    let mut command = vnc_server(WINDOW);
     command
-        .args([
-            "-displayfd",
-            "1",
-            "-depth",
-            "24",
-            "-SecurityTypes",
-            "None",
-            "-AlwaysShared",
-        ])
-        .args(["-geometry", &WINDOW.to_string(), "-rfbport", &PORT.to_string()])
+        .args(["-rfbport", &PORT.to_string()])
         .args(&choice.server_arguments);
     Ok((Display::run("Xvnc", place.enclose(&command), &room.logs())?, None))
 }

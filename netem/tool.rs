@@ -37,6 +37,8 @@ mod router;
 #[path = "../benches/glass/source.rs"]
 mod source;
 mod stage;
+#[path = "../benches/glass/start.rs"]
+mod start;
 mod wire;
 
 use std::path::{Path, PathBuf};

@@ -46,7 +46,7 @@ pub(crate) fn measure(contenders: &[Contender], ways: &[Via], size: Size, time: 
 }
 
 fn one(contender: Contender, via: Via, size: Size, time: Duration) -> Result<[Usage; 2]> {
-    let pair = Pair::start(contender, via, size)?;
+    let mut pair = Pair::start(contender, via, size)?;
     pair.attached()?;
     thread::sleep(SETTLE);
     let before = pair.usage()?;

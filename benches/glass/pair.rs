@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use xpra::types::{Point, Size};
 
 use crate::display::Display;
 use crate::peer::{Mode, Peer, Room, Server, Via, attach, free_port};
-use crate::picture::Picture;
-use crate::process::{self, Process, until};
-use crate::source::{CARD, CARD_SEED, Source};
+use crate::process::Process;
+use crate::source::Source;
+use crate::start::{first_picture, vnc_server, vnc_viewer};
 use crate::usage::Usage;
 
 /// Room for the measured window on displays that hold more than it.
@@ -86,6 +86,8 @@ impl fmt::Display for Contender {
 /// A running pair. The parts are dropped in this order.
 #[derive(Debug)]
 pub(crate) struct Pair {
+    /// Just before the client was.
+    pub(crate) client_started: Instant,
     client: Process,
     server: Option<Server>,
     pub(crate) source: Source,
@@ -102,8 +104,10 @@ impl Pair {
             Contender::Vnc => Self::start_vnc(&room, via, size),
             Contender::Xpra(peer, mode) => Self::start_xpra(&room, peer, mode, via, size),
         };
-        let (display, source, server, screen, client) = started.inspect_err(|_| room.print_logs())?;
+        let (display, source, server, screen, client_started, client) =
+            started.inspect_err(|_| room.print_logs())?;
         Ok(Self {
+            client_started,
             client,
             server,
             source,
@@ -116,19 +120,7 @@ impl Pair {
     fn start_vnc(room: &Room, via: Via, size: Size) -> Result<Parts> {
         let port = free_port()?;
         let socket = room.path("vnc");
-        let mut command = process::command("Xvnc");
-        command
-            .args([
-                "-displayfd",
-                "1",
-                "-depth",
-                "24",
-                "-SecurityTypes",
-                "None",
-                "-AlwaysShared",
-                "-geometry",
-            ])
-            .arg(size.to_string());
+        let mut command = vnc_server(size);
         let address = match via {
             Via::Ssl | Via::Ws | Via::Wss | Via::Aes => bail!("TigerVNC does not speak {via:?}"),
             Via::Tcp => {
@@ -143,14 +135,10 @@ impl Pair {
         let display = Display::run("Xvnc", command, &room.logs())?;
         let source = Source::open(&display, size)?;
         let screen = Display::start(screen_size(size), &room.logs())?;
-        let mut viewer = process::command("xtigervncviewer");
-        viewer
-            .args(["-SecurityTypes", "None", "-RemoteResize=0", &address])
-            .env("DISPLAY", screen.name())
-            .env("HOME", room.path("home"))
-            .env_remove("XAUTHORITY");
+        let viewer = vnc_viewer(room, &screen, &address);
+        let begin = Instant::now();
         let client = Process::start("xtigervncviewer", viewer, &room.logs().join("viewer.log"))?;
-        Ok((display, source, None, screen, client))
+        Ok((display, source, None, screen, begin, client))
     }
 
     fn start_xpra(room: &Room, peer: Peer, mode: Mode, via: Via, size: Size) -> Result<Parts> {
@@ -163,23 +151,14 @@ impl Pair {
         let server = Server::start(room, peer, mode, &display)?;
         let source = Source::open(&display, size)?;
         let screen = Display::start(screen_size(size), &room.logs())?;
+        let begin = Instant::now();
         let client = attach(room, peer, &server, via, &screen)?;
-        Ok((display, source, Some(server), screen, client))
+        Ok((display, source, Some(server), screen, begin, client))
     }
 
     /// Waits for the first picture; where the source's window is on the client's screen.
-    pub(crate) fn attached(&self) -> Result<Point> {
-        let card = Picture::card(CARD, CARD_SEED);
-        let found = until(ATTACH_LIMIT, || {
-            Ok(self.screen.capture()?.find_card(&card, CARD_SEED))
-        })?;
-        let found = found
-            .context("the window did not appear at the client")
-            .inspect_err(|_| self.room.print_logs())?;
-        Ok(Point {
-            x: found.x.cast_signed(),
-            y: found.y.cast_signed(),
-        })
+    pub(crate) fn attached(&mut self) -> Result<Point> {
+        first_picture(&self.screen, &mut self.client, &self.room, ATTACH_LIMIT)
     }
 
     /// What server, client, source's X server and client's X server have taken. TigerVNC's server is an X server and
@@ -199,7 +178,7 @@ impl Pair {
     }
 }
 
-type Parts = (Display, Source, Option<Server>, Display, Process);
+type Parts = (Display, Source, Option<Server>, Display, Instant, Process);
 
 /// A screen that holds a window of `size`.
 fn screen_size(size: Size) -> Size {

@@ -14,6 +14,9 @@ use crate::probe::Shown;
 use crate::source::Sent;
 use crate::usage::Usage;
 
+/// How many figures a row has.
+const COLUMNS: usize = 13;
+
 /// The outcome of one run.
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -25,16 +28,17 @@ pub(crate) struct Row {
     frames: Vec<(u32, f64, f64)>,
     /// Server, client, source's X server, client's X server.
     used: [Usage; 4],
+    /// Over loopback, both directions, headers included.
+    bytes: u64,
 }
 
 impl Row {
     pub(crate) fn new(
-        contender: Contender,
-        via: Via,
-        fps: u32,
+        (contender, via, fps): (Contender, Via, u32),
         sent: &[Sent],
         shown: &[Shown],
         used: [Usage; 4],
+        bytes: u64,
     ) -> Self {
         let times: BTreeMap<_, _> = shown.iter().map(|shown| (shown.number, shown.at)).collect();
         let micros = |time: Duration| time.as_secs_f64() * 1e6;
@@ -49,11 +53,12 @@ impl Row {
             sent: sent.len(),
             frames: frames.collect(),
             used,
+            bytes,
         }
     }
 
     /// The columns of the table.
-    fn numbers(&self) -> [f64; 12] {
+    fn numbers(&self) -> [f64; COLUMNS] {
         let mut shown: Vec<f64> = self.frames.iter().map(|frame| frame.2 / 1000.0).collect();
         shown.sort_by(f64::total_cmp);
         let thousands = count(self.frames.len()).max(1.0) / 1000.0;
@@ -72,6 +77,7 @@ impl Row {
             server.rss,
             client.rss,
             ours / thousands,
+            self.bytes as f64 / 1e6 / thousands,
         ]
     }
 }
@@ -81,8 +87,8 @@ pub(crate) fn table(fps: u32, rows: &[Row]) -> String {
     let mut text = format!(
         "\n### {fps} frames/s\n\n\
          | peer | transport | shown/sent | p50 ms | p95 ms | p99 ms | max ms \
-         | CPU s per 1000 shown: server | client | source X | client X | RSS MiB server | client \
-         | p50 : VNC | p95 : VNC | CPU : VNC |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+         | CPU s per 1000 shown: server | client | source X | client X | RSS MiB server | client | kB per shown \
+         | p50 : VNC | p95 : VNC | CPU : VNC |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
     );
     let mut kinds: Vec<&Row> = Vec::new();
     for row in rows.iter().filter(|row| row.fps == fps) {
@@ -110,6 +116,7 @@ pub(crate) fn table(fps: u32, rows: &[Row]) -> String {
             rss,
             client_rss,
             cpu,
+            bytes,
         ] = medians(rows, row);
         // TigerVNC over the same transport, or else over the one it was measured with.
         let vnc = all_vnc
@@ -126,7 +133,7 @@ pub(crate) fn table(fps: u32, rows: &[Row]) -> String {
         writeln!(
             text,
             "| {} | {:?} | {shown:.0}/{} | {p50:.1} | {p95:.1} | {p99:.1} | {max:.1} | {server:.2} | {client:.2} \
-             | {source:.2} | {screen:.2} | {rss:.0} | {client_rss:.0} | {ratios} |",
+             | {source:.2} | {screen:.2} | {rss:.0} | {client_rss:.0} | {bytes:.1} | {ratios} |",
             row.contender, row.via, row.sent
         )
         .ok();
@@ -157,7 +164,7 @@ fn same(a: &Row, b: &Row) -> bool {
 }
 
 /// The median of each column over the rounds of `kind`.
-fn medians(rows: &[Row], kind: &Row) -> [f64; 12] {
+fn medians(rows: &[Row], kind: &Row) -> [f64; COLUMNS] {
     let runs: Vec<_> = rows
         .iter()
         .filter(|row| same(row, kind))

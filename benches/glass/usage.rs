@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 /// Kernel clock ticks a second in `/proc`, the same on every Linux that runs this.
 const TICKS: f64 = 100.0;
@@ -63,6 +63,14 @@ impl Usage {
         }
         Ok(())
     }
+}
+
+/// What loopback has carried in this network namespace: everybody's, unless it is a private one.
+pub(crate) fn loopback_bytes() -> Result<u64> {
+    let devices = fs::read_to_string("/proc/net/dev")?;
+    let received = devices.lines().find_map(|line| line.trim().strip_prefix("lo:"));
+    let received = received.and_then(|fields| fields.split_whitespace().next()?.parse().ok());
+    received.context("no loopback in /proc/net/dev")
 }
 
 /// A number from a status file, 0 when it has no such line.
