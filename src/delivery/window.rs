@@ -399,6 +399,30 @@ mod tests {
         assert!(latencies.len() > 170, "{}", latencies.len());
     }
 
+    /// Whoever acknowledges before anything can have arrived, and says that decoding took hours, is granted twice what
+    /// it was sent, like everybody.
+    #[test]
+    fn lies_open_no_window() {
+        let mut now = Instant::now();
+        let mut window = Window::new(LinkSpeed::mbit(10), now);
+        for sequence in 0..1000 {
+            window.sent(sequence, 10_000, now);
+            now += Duration::from_nanos(1);
+            window
+                .acknowledged(sequence, Duration::from_secs(3600), now)
+                .unwrap();
+            window.acknowledged(sequence, Duration::ZERO, now);
+            assert!(window.sizes().0 <= 20_000, "{:?}", window.sizes());
+        }
+        // and without acknowledgements there is an end to it
+        let mut sequence = 1000;
+        while window.is_open(now) {
+            window.sent(sequence, 10_000, now);
+            sequence += 1;
+        }
+        assert!(window.sizes().1 <= 30_000, "{:?}", window.sizes());
+    }
+
     #[test]
     fn unknown_and_repeated_acknowledgements_change_nothing() {
         let now = Instant::now();
