@@ -24,14 +24,6 @@ pub enum AuthError {
         /// The feature of the build.
         feature: &'static str,
     },
-    /// A module that this system has not.
-    #[error(
-        "authentication module '{module}' is not available on this system: use another, such as file or exec"
-    )]
-    SystemMissing {
-        /// The module.
-        module: String,
-    },
     /// An option that has to be given.
     #[error("authentication module '{module}' needs '{option}': {hint}")]
     MissingOption {

@@ -65,7 +65,7 @@ pub(super) async fn connect(name: &str) -> io::Result<Socket> {
     let path = path(name);
     let client = loop {
         match ClientOptions::new().open(&path) {
-            Err(error) if error.raw_os_error() == Some(ERROR_PIPE_BUSY.cast_signed()) => sleep(BUSY).await,
+            Err(error) if is_code(&error, ERROR_PIPE_BUSY) => sleep(BUSY).await,
             result => break result?,
         }
     };
@@ -96,10 +96,12 @@ pub(super) fn listen(bind: &Bind, options: &ListenOptions) -> Result<Vec<Listene
     }
     let remote = bind.options.flag("remote").unwrap_or(false);
     let access = Access::new(remote).map_err(|error| failed(&error))?;
+    if let Some(error) = in_the_way(&path) {
+        return Err(error);
+    }
     let first = match create(&path, &access, remote, true) {
-        Err(error) if error.raw_os_error() == Some(ERROR_ACCESS_DENIED.cast_signed()) => {
-            return Err(taken(&path));
-        }
+        // somebody was faster
+        Err(error) if is_code(&error, ERROR_ACCESS_DENIED) => return Err(ListenError::PipeTaken { path }),
         result => result.map_err(|error| failed(&error))?,
     };
     let pipe = Pipe {
@@ -119,17 +121,21 @@ pub(super) fn listen(bind: &Bind, options: &ListenOptions) -> Result<Vec<Listene
     Ok(vec![listener])
 }
 
-/// Who has the name: a server of this user, or who knows.
-fn taken(path: &str) -> ListenError {
-    let theirs = ClientOptions::new().open(path);
-    match theirs {
-        Ok(client) if !security::is_strangers(client.as_raw_handle()) => ListenError::AlreadyExists {
-            place: path.to_owned(),
-        },
-        _ => ListenError::PipeTaken {
-            path: path.to_owned(),
-        },
+/// What is wrong when the name is taken: by a server of this user, or who knows. Being the first is insisted on all the
+/// same, but not every system that runs Windows' programs sees to it.
+fn in_the_way(path: &str) -> Option<ListenError> {
+    let path = path.to_owned();
+    match ClientOptions::new().open(&path) {
+        Ok(client) if !security::is_strangers(client.as_raw_handle()) => {
+            Some(ListenError::AlreadyExists { place: path })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        _ => Some(ListenError::PipeTaken { path }),
     }
+}
+
+fn is_code(error: &io::Error, code: u32) -> bool {
+    error.raw_os_error() == Some(code.cast_signed())
 }
 
 fn create(path: &str, access: &Access, remote: bool, first: bool) -> io::Result<NamedPipeServer> {

@@ -34,7 +34,8 @@ impl Access {
     /// for everybody who has logged in.
     pub(super) fn new(remote: bool) -> io::Result<Self> {
         let others = if remote { "(A;;GRGW;;;AU)" } else { "" };
-        let text = format!("D:P(A;;GA;;;{}){others}", own_user()?);
+        let user = own_user()?;
+        let text = format!("O:{user}D:P(A;;GA;;;{user}){others}");
         let wide: Vec<u16> = text.encode_utf16().chain([0]).collect();
         let mut descriptor: PSECURITY_DESCRIPTOR = null_mut();
         // SAFETY: `wide` ends with a zero and outlives the call, which stores a pointer to memory that is to be freed
@@ -65,7 +66,9 @@ impl Access {
 pub(super) fn is_strangers(pipe: HANDLE) -> bool {
     let trusted =
         |owner: &str| matches!(owner, ADMINISTRATORS | SYSTEM) || own_user().is_ok_and(|user| user == owner);
-    owner(pipe).is_ok_and(|owner| !trusted(&owner))
+    let owner = owner(pipe);
+    tracing::debug!(?owner, "the pipe's owner");
+    owner.is_ok_and(|owner| !trusted(&owner))
 }
 
 /// Who owns a pipe.
