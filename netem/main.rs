@@ -32,6 +32,7 @@ mod process;
 mod readme;
 mod ssh;
 mod vsock;
+mod windows;
 
 use std::path::Path;
 

@@ -134,7 +134,7 @@ impl Screen for FakeScreen {
         timeout: Option<Duration>,
         events: &mut Vec<ScreenEvent>,
     ) -> Result<(), DisplayError> {
-        readable([wake, self.puppet.wake.as_fd()], timeout).unwrap();
+        readable([wake, self.puppet.wake.wake()], timeout).unwrap();
         self.puppet.wake.hush();
         let mut state = self.puppet.state.lock().unwrap();
         events.append(&mut state.events);
@@ -172,7 +172,7 @@ impl Screen for FakeScreen {
     fn input(&mut self, input: &Input) -> Result<(), DisplayError> {
         let slow = self.puppet.state().slow;
         if !slow.is_zero() {
-            readable([self.puppet.wake.as_fd()], Some(slow)).unwrap();
+            readable([self.puppet.wake.wake()], Some(slow)).unwrap();
         }
         let inputs = &mut self.puppet.state().inputs;
         if !(inputs.is_empty() && *input == Input::ReleaseAll && !std::mem::replace(&mut self.used, true)) {

@@ -1,4 +1,5 @@
 //! Named pipes, which only Windows has.
+#![expect(clippy::unused_async, reason = "as where there are some")]
 
 use std::io;
 

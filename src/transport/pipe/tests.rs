@@ -30,7 +30,11 @@ async fn a_name_that_is_taken_is_refused() {
         matches!(refused, ListenError::AlreadyExists { .. }),
         "{refused:?}"
     );
-    let remote = listen_on(&bind(r"box/x"), &ListenOptions::default())
+    let elsewhere = Bind {
+        place: Place::Pipe("box/x".to_owned()),
+        ..bind(&name)
+    };
+    let remote = listen_on(&elsewhere, &ListenOptions::default())
         .await
         .unwrap_err();
     assert!(remote.to_string().contains("made on this machine"), "{remote}");

@@ -1,5 +1,6 @@
 //! Unix domain sockets, which this system's programs do not use: named pipes take their place. `--bind=NAME` makes a
 //! pipe, and so does `--bind=auto`, with the display for its name.
+#![expect(clippy::unused_async, reason = "as where there are some")]
 
 use std::convert::Infallible;
 use std::io;
