@@ -28,7 +28,7 @@ pub mod ssh;
 #[cfg_attr(windows, path = "systemd/absent.rs")]
 mod systemd;
 pub mod terminal;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 pub mod tls;
 pub mod web;

@@ -142,7 +142,7 @@ fn run(helper: &str, question: &str, kind: Option<&str>) -> Option<Secret> {
     line.filter(|_| is_good).map(Secret::new)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;

@@ -9,7 +9,7 @@ mod places;
 mod resolve;
 #[cfg_attr(windows, path = "pipes.rs")]
 mod sessions;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 
 pub use self::environment::Environment;

@@ -34,7 +34,7 @@ mod file;
 #[cfg_attr(windows, path = "absent.rs")]
 mod region;
 mod ring;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 mod token;
 

@@ -29,7 +29,7 @@ mod socket;
 pub mod ssh;
 mod stale;
 mod tcp;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 pub mod tls;
 #[cfg_attr(windows, path = "windows/unix.rs")]

@@ -23,7 +23,7 @@ mod program;
 mod remote;
 mod server;
 mod shared;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 mod wire;
 
