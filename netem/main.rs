@@ -33,6 +33,7 @@ mod readme;
 mod session_info;
 mod ssh;
 mod vsock;
+mod windows;
 
 use std::path::Path;
 

@@ -18,6 +18,7 @@
 //!      from a peer    │  1   codec              │
 //!      ───────────────┴─────────────────────────┴───────────────────────────────
 //!      address                       types         plain values, no I/O
+//!      system                                      what Unix and Windows call differently
 //! ```
 //!
 //! The way of a picture, and of what the client says to it:
@@ -33,6 +34,7 @@
 //!
 //! | module | is |
 //! |---|---|
+//! | [`system`] | what Unix and Windows call differently and everybody needs |
 //! | [`types`] | sizes, rectangles, pixel formats, encodings: values every layer may share |
 //! | [`address`] | what users type to connect or to listen, parsed |
 //! | [`codec`] | bytes to records to values and back, bounded; rencodeplus, rencode, bencode, YAML; LZ4, zlib, Brotli, … |
@@ -99,6 +101,7 @@ pub mod packet;
 pub mod picture;
 pub mod protocol;
 pub mod session;
+pub mod system;
 pub mod telemetry;
 pub mod transport;
 pub mod types;
@@ -115,16 +118,17 @@ mod tests {
         ("address", &[]),
         ("codec", &[]),
         ("telemetry", &["codec"]),
-        ("display", &["types"]),
-        ("mmap", &["types"]),
+        ("system", &[]),
+        ("display", &["system", "types"]),
+        ("mmap", &["system", "types"]),
         ("picture", &["types"]),
         ("packet", &["codec", "display", "picture", "types"]),
         ("protocol", &["codec", "packet", "types"]),
         ("delivery", &["picture", "types"]),
-        ("transport", &["address"]),
-        ("auth", &["address", "transport"]),
-        ("web", &["address", "transport"]),
-        ("discovery", &["address", "transport"]),
+        ("transport", &["address", "system"]),
+        ("auth", &["address", "system", "transport"]),
+        ("web", &["address", "system", "transport"]),
+        ("discovery", &["address", "system", "transport"]),
         (
             "session",
             &[
@@ -137,6 +141,7 @@ mod tests {
                 "packet",
                 "picture",
                 "protocol",
+                "system",
                 "telemetry",
                 "transport",
                 "types",
@@ -155,6 +160,7 @@ mod tests {
                 "packet",
                 "protocol",
                 "session",
+                "system",
                 "telemetry",
                 "transport",
                 "types",

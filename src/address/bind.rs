@@ -70,10 +70,18 @@ impl Bind {
     /// stands: `~` and `$VARIABLES` are the caller's to expand.
     pub fn parse(kind: TransportKind, text: &str, min_port: u16) -> Result<Self, AddressError> {
         let (place, options) = split_top_level(text.trim());
+        // as clients write it
+        let pipe = place
+            .strip_prefix("named-pipe:")
+            .filter(|_| kind == TransportKind::Socket);
+        let (kind, place) = match pipe {
+            Some(pipe) => (TransportKind::NamedPipe, pipe.trim_start_matches('/')),
+            None => (kind, place),
+        };
         let parsed = match kind {
             TransportKind::Socket => local(place),
             TransportKind::Vsock => vsock(place),
-            TransportKind::NamedPipe => Ok(Place::Pipe(place.to_owned())),
+            TransportKind::NamedPipe => pipe_name(place),
             _ => ip(kind, place, min_port),
         };
         parsed
@@ -103,7 +111,8 @@ impl fmt::Display for Bind {
                 write!(f, "{}://[{host}]:{port}", self.kind)
             }
             Place::Ip(BindHost::Host(host), port) => write!(f, "{}://{host}:{port}", self.kind),
-            Place::Name(name) | Place::Pipe(name) => f.write_str(name),
+            Place::Name(name) => f.write_str(name),
+            Place::Pipe(name) => write!(f, "named-pipe://{name}"),
             Place::None => f.write_str("none"),
             Place::Vsock { cid, port } => write!(f, "vsock://{}:{}", super::Any(*cid), super::Any(*port)),
         }
@@ -172,6 +181,13 @@ fn ip(kind: TransportKind, text: &str, min_port: u16) -> Result<Place, Problem> 
         }
     };
     Ok(Place::Ip(host, port))
+}
+
+/// A pipe of this machine: its name, with or without what precedes it there.
+fn pipe_name(text: &str) -> Result<Place, Problem> {
+    let name = text.strip_prefix(r"\\.\pipe\").unwrap_or(text);
+    let plain = name.strip_prefix(r"Xpra\").unwrap_or(name);
+    check_name(plain, "-_.").map(|_| Place::Pipe(name.to_owned()))
 }
 
 fn vsock(text: &str) -> Result<Place, Problem> {

@@ -339,6 +339,17 @@ fn no_text_panics() {
 #[test]
 fn binds() {
     let place = |kind, text: &str| Bind::parse(kind, text, DEFAULT_MIN_PORT).map(|bind| bind.place);
+    for text in [
+        "named-pipe:Main",
+        "named-pipe://Main",
+        r"named-pipe:\\.\pipe\Main",
+    ] {
+        let bind = Bind::parse(TransportKind::Socket, text, DEFAULT_MIN_PORT).unwrap();
+        assert_eq!(bind.to_string(), "named-pipe://Main");
+        assert_eq!(bind.kind, TransportKind::NamedPipe);
+        assert_eq!(bind.place, Place::Pipe("Main".to_owned()));
+    }
+    assert!(place(TransportKind::Socket, r"named-pipe:a\b").is_err());
     let host = |host: &str, port| Place::Ip(BindHost::Host(host.to_owned()), port);
     for (text, expected) in [
         ("", Place::None),

@@ -5,10 +5,11 @@ use super::mmap::MmapArgs;
 use super::options::boolean;
 use super::reconnect::Reconnect;
 use super::server::{ConnectArgs, Route};
+use super::signals::{Farewell, INTERRUPT};
 use crate::discovery::Environment;
 use crate::display::Windows;
 use crate::display::headless::Headless;
-use crate::display::x11::X11Windows;
+use crate::display::x11::open_windows;
 use crate::protocol::{CloseReason, ConnectionConfig};
 use crate::session::area::Offer;
 use crate::session::client::{
@@ -19,7 +20,6 @@ use crate::transport::connect;
 use crate::types::{Encoding, Size};
 use clap::ArgAction::Set;
 use std::time::Instant;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
@@ -149,11 +149,10 @@ pub(super) async fn run(args: &AttachArgs, environment: &Environment) -> Result<
             ended => return ended,
         };
         let pause = reconnect.after(failure, connected, Instant::now())?;
-        let [(mut interrupt, int), (mut terminate, term)] = signals()?;
+        let mut farewell = Farewell::new()?;
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = interrupt.recv() => return Ok(code_of_signal(Some(int))),
-            _ = terminate.recv() => return Ok(code_of_signal(Some(term))),
+            number = farewell.recv() => return Ok(code_of_signal(Some(number))),
         }
     }
 }
@@ -174,7 +173,7 @@ async fn attach(
     } = args.connect.route(&args.session, environment).await?;
     let (windows, display): (Box<dyn Windows>, _) = match environment.variable("DISPLAY") {
         _ if args.headless => (Box::new(Headless::new(HEADLESS)), "headless"),
-        Some(display) => (Box::new(open(display)?), display),
+        Some(display) => (open(display)?, display),
         None => {
             let message = "cannot show windows: DISPLAY is not set (use --headless to show nothing)";
             return Err(Failure::new(ExitCode::NoDisplay, message));
@@ -210,7 +209,7 @@ async fn attach(
         .name("viewer".to_owned())
         .spawn(move || viewer.run())?;
     let (signalled, signal) = watch::channel(None);
-    let signals = tokio::spawn(forward_signals(signals()?, signalled, to_session));
+    let signals = tokio::spawn(forward_signals(Farewell::new()?, signalled, to_session));
 
     let open = async || {
         let mut signal = signal.clone();
@@ -237,8 +236,8 @@ async fn attach(
     outcome(&reason, *connected, departure).map_err(|failure| failure.at(&address))
 }
 
-fn open(display: &str) -> Result<X11Windows, Failure> {
-    X11Windows::open(Some(display)).map_err(|error| Failure::new(ExitCode::NoDisplay, error.to_string()))
+fn open(display: &str) -> Result<Box<dyn Windows>, Failure> {
+    open_windows(Some(display)).map_err(|error| Failure::new(ExitCode::NoDisplay, error.to_string()))
 }
 
 fn identity(environment: &Environment, display: &str, username: &str) -> Identity {
@@ -246,23 +245,12 @@ fn identity(environment: &Environment, display: &str, username: &str) -> Identit
     Identity::new(machine.trim(), &environment.hostname, username, display)
 }
 
-/// The signals to leave on.
-fn signals() -> std::io::Result<[(Signal, i32); 2]> {
-    let listen = |kind: SignalKind| std::io::Result::Ok((signal(kind)?, kind.as_raw_value()));
-    Ok([listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?])
-}
-
 async fn forward_signals(
-    signals: [(Signal, i32); 2],
+    mut signals: Farewell,
     signalled: watch::Sender<Option<i32>>,
     session: UnboundedSender<ToSession>,
 ) {
-    let [(mut interrupt, int), (mut terminate, term)] = signals;
-    let number = tokio::select! {
-        biased;
-        _ = interrupt.recv() => int,
-        _ = terminate.recv() => term,
-    };
+    let number = signals.recv().await;
     signalled.send_replace(Some(number));
     let _gone = session.send(ToSession::Depart(Departure::Signal(number)));
     // nobody listens to a second one
@@ -275,7 +263,7 @@ fn interrupted(signal: Option<i32>) -> Failure {
 }
 
 fn code_of_signal(number: Option<i32>) -> ExitCode {
-    if number == Some(SignalKind::interrupt().as_raw_value()) {
+    if number == Some(INTERRUPT) {
         ExitCode::Interrupted
     } else {
         ExitCode::Terminated

@@ -7,16 +7,16 @@ use crate::auth::Handlers;
 use crate::display::Windows;
 use crate::display::card::{Clock, TestCard, read_frame_number};
 use crate::display::headless::Headless;
-use crate::display::x11::X11Windows;
+use crate::display::x11::open_windows;
 use crate::protocol::{CloseReason, Connection, ConnectionConfig};
 use crate::session::client::{
     ClientOptions, ClientSession, Departure, Desktop, Identity, ToSession, Viewer, client_hello,
 };
 use crate::session::server::{self, ServerConfig};
 use crate::session::{Login, Opened, dial, now};
+use crate::system::{DirBuilderExt, cpu_time};
 use crate::transport::{ConnectOptions, ListenOptions, connect, listen};
 use crate::types::{Image, Rect, Size, WindowId};
-use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
@@ -31,10 +31,10 @@ pub struct DemoArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub seconds: u64,
     /// Pictures a second the card makes
-    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = FPS, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub fps: u32,
     /// Size of the card
-    #[arg(long, value_name = "WxH", default_value = "1280x720", value_parser = size)]
+    #[arg(long, value_name = "WxH", default_value_t = SIZE, value_parser = size)]
     pub size: Size,
     /// Print JSON
     #[arg(long)]
@@ -42,7 +42,11 @@ pub struct DemoArgs {
 }
 
 /// The part of the card that moves.
-const MOVING: f64 = 0.3;
+pub(super) const MOVING: f64 = 0.3;
+
+/// Its size and pictures a second, unless something else is asked for.
+pub(super) const SIZE: Size = Size::new(1280, 720);
+pub(super) const FPS: u32 = 60;
 
 fn size(text: &str) -> Result<Size, String> {
     let sides = text
@@ -57,19 +61,7 @@ fn size(text: &str) -> Result<Size, String> {
 pub async fn run(args: &DemoArgs, display: Option<&str>, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let folder = Folder::new()?;
     let mut rows = Vec::new();
-    for (name, kind, place) in [
-        ("tcp", TransportKind::Tcp, "127.0.0.1:0".to_owned()),
-        (
-            "unix",
-            TransportKind::Socket,
-            folder.0.join("socket").display().to_string(),
-        ),
-        (
-            "abstract",
-            TransportKind::Socket,
-            format!("@xpra-rs-demo-{}", std::process::id()),
-        ),
-    ] {
+    for (name, kind, place) in places(&folder) {
         let row = measure(args, name, kind, &place).await?;
         if !args.json {
             if rows.is_empty() {
@@ -92,6 +84,21 @@ pub async fn run(args: &DemoArgs, display: Option<&str>, out: &mut dyn Write) ->
         show(args, display).await?;
     }
     Ok(ExitCode::Ok)
+}
+
+/// What to measure: TCP, and what this system has for its own machine.
+fn places(folder: &Folder) -> Vec<(&'static str, TransportKind, String)> {
+    let tcp = ("tcp", TransportKind::Tcp, "127.0.0.1:0".to_owned());
+    let unique = format!("xpra-rs-demo-{}", std::process::id());
+    if cfg!(windows) {
+        return vec![tcp, ("pipe", TransportKind::NamedPipe, unique)];
+    }
+    let path = folder.0.join("socket").display().to_string();
+    vec![
+        tcp,
+        ("unix", TransportKind::Socket, path),
+        ("abstract", TransportKind::Socket, format!("@{unique}")),
+    ]
 }
 
 /// A server in a thread of its own; it ends when this is dropped.
@@ -257,7 +264,7 @@ async fn attach(address: &Address, windows: Box<dyn Windows>, time: Duration) ->
 
 /// Shows the card in a window.
 async fn show(args: &DemoArgs, display: &str) -> Result<(), Failure> {
-    let windows = match X11Windows::open(Some(display)) {
+    let windows = match open_windows(Some(display)) {
         Ok(windows) => windows,
         Err(error) => {
             tracing::warn!("the card is not shown: {error}");
@@ -266,13 +273,9 @@ async fn show(args: &DemoArgs, display: &str) -> Result<(), Failure> {
     };
     let server = Server::start(args, TransportKind::Tcp, "127.0.0.1:0").await?;
     eprintln!("showing the card: close the window to end sooner");
-    attach(
-        &server.address,
-        Box::new(windows),
-        Duration::from_secs(args.seconds),
-    )
-    .await
-    .map(drop)
+    attach(&server.address, windows, Duration::from_secs(args.seconds))
+        .await
+        .map(drop)
 }
 
 /// What one transport did.
@@ -339,21 +342,11 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
     sorted.get(index).copied().unwrap_or(f64::NAN)
 }
 
-/// CPU time of this process so far.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or(0),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
-}
-
 /// A private folder that goes with the demo.
 struct Folder(std::path::PathBuf);
 
 impl Folder {
     fn new() -> std::io::Result<Self> {
-        use std::os::unix::fs::DirBuilderExt;
         let path = std::env::temp_dir().join(format!("xpra-rs-demo-{}", std::process::id()));
         std::fs::DirBuilder::new().mode(0o700).create::<&Path>(&path)?;
         Ok(Self(path))

@@ -157,7 +157,11 @@ impl From<ConnectError> for Failure {
             ConnectError::Ssh { .. } => ExitCode::SshFailure,
             ConnectError::SshHostKey { .. } => ExitCode::SshKeyFailure,
             ConnectError::Tls(error) => ExitCode::of_tls(error),
-            ConnectError::Unsupported { .. } => ExitCode::Unsupported,
+            ConnectError::Unsupported { .. }
+            | ConnectError::Failed {
+                kind: io::ErrorKind::Unsupported,
+                ..
+            } => ExitCode::Unsupported,
             _ => ExitCode::ConnectionFailed,
         };
         Self::new(code, error.to_string())
@@ -185,7 +189,11 @@ impl From<ListenError> for Failure {
     fn from(error: ListenError) -> Self {
         let code = match error {
             ListenError::AlreadyExists { .. } => ExitCode::ServerAlreadyExists,
-            ListenError::Unsupported { .. } => ExitCode::Unsupported,
+            ListenError::Unsupported { .. }
+            | ListenError::Failed {
+                kind: io::ErrorKind::Unsupported,
+                ..
+            } => ExitCode::Unsupported,
             _ => ExitCode::SocketCreationError,
         };
         Self::new(code, error.to_string())

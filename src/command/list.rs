@@ -222,7 +222,7 @@ fn remove(session: &Session) -> Fate {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use std::fs;
     use std::os::unix::net::UnixListener;

@@ -5,11 +5,11 @@ use crate::address::{Address, Target, TransportKind};
 use crate::discovery::Environment;
 use crate::mmap::Trust;
 use crate::session::area::{Offer, Placement};
+use crate::system;
 use crate::transport::{group_id, in_group};
 use crate::types::Size;
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -62,13 +62,15 @@ impl MmapArgs {
             Target::Socket(path) => std::fs::metadata(path).ok(),
             _ => None,
         };
-        let stranger = socket.as_ref().is_some_and(|file| file.uid() != environment.uid);
+        let stranger = socket
+            .as_ref()
+            .is_some_and(|file| system::owner(file) != environment.uid);
         let placement = match &self.mmap {
             Choice::At(path) if path.is_dir() => Placement::Directories(vec![path.clone()]),
             Choice::At(path) => Placement::File(path.clone()),
             _ => Placement::Directories(directories(environment, stranger)),
         };
-        let group = self.group(environment, socket.map(|file| file.gid()));
+        let group = self.group(environment, socket.map(|file| system::group(&file)));
         let passed = matches!(address.target, Target::Socket(_) | Target::Abstract(_));
         wanted.then(|| Offer::new(screen, &placement, group, passed))
     }
@@ -169,7 +171,7 @@ mod tests {
         let text = |path: &Path| path.display().to_string();
         Environment {
             variables: BTreeMap::from([("XDG_RUNTIME_DIR".to_owned(), text(directory))]),
-            uid: rustix::process::getuid().as_raw(),
+            uid: system::user_id(),
             ..Environment::default()
         }
     }

@@ -24,10 +24,13 @@ mod server;
 mod session_file;
 mod session_info;
 pub mod shadow;
+#[cfg_attr(windows, path = "signals/windows.rs")]
+mod signals;
 pub mod ssh;
+#[cfg_attr(windows, path = "systemd/absent.rs")]
 mod systemd;
 pub mod terminal;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 pub mod tls;
 pub mod web;
@@ -46,7 +49,6 @@ use clap::{CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
-use tokio::signal::unix::SignalKind;
 use tracing::Level;
 
 /// What the subcommands are for, in the order of the help text.
@@ -255,7 +257,7 @@ impl Subcommand {
             Self::ListMdns(args) => mdns::list(&args, environment, out).await,
             Self::Screenshot(args) => query::screenshot(&args, environment, out).await,
             Self::SessionInfo(args) => session_info::run(&args, environment, out).await,
-            Self::Shadow(args) => shadow::run(&args, environment, asked_to_end()).await,
+            Self::Shadow(args) => shadow::run(&args, environment, signals::asked_to_end()).await,
             Self::Stop(args) => admin::run(&args, Order::Stop, environment, out).await,
             Self::Version(args) => query::run(&args, Request::Version, environment, out).await,
             Self::Wire(args) => {
@@ -276,32 +278,6 @@ impl Subcommand {
 )]
 fn wall_clock() -> std::time::SystemTime {
     std::time::SystemTime::now()
-}
-
-/// Resolves when the user or the system wants the process to end.
-async fn asked_to_end() {
-    let signal = |kind| async move {
-        match tokio::signal::unix::signal(kind) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = signal(SignalKind::interrupt()) => {}
-        () = signal(SignalKind::terminate()) => {}
-        () = signal(SignalKind::hangup()), if ends_with_terminal() => {}
-    }
-}
-
-/// Whether the process goes when its terminal does. Without one, `SIGHUP` tells it to read its certificates again.
-fn ends_with_terminal() -> bool {
-    std::io::stderr().is_terminal()
-}
-
-/// The orders to read again what may have changed.
-fn hangups() -> Option<tokio::signal::unix::Signal> {
-    let hangups = || tokio::signal::unix::signal(SignalKind::hangup()).ok();
-    if ends_with_terminal() { None } else { hangups() }
 }
 
 /// The help text of the program, its subcommands in groups.

@@ -7,9 +7,9 @@ use super::mdns;
 use super::ssh::SshArgs;
 use super::terminal::Terminal;
 use super::tls::ClientTlsArgs;
-use crate::address::{Address, Target, TransportKind};
+use crate::address::{Address, TransportKind};
 use crate::auth::Handlers;
-use crate::discovery::{DiscoveryError, Environment, Places, resolve};
+use crate::discovery::{DiscoveryError, Environment, Places, resolve, target};
 use crate::protocol::Encryption;
 use crate::session::{Answer, Asker, Opened, Request, RequestError, Watch, ask, watch};
 use crate::transport::{ConnectOptions, connect};
@@ -175,7 +175,7 @@ pub(super) async fn find(
         Ok(found) => Ok(found),
         Err(DiscoveryError::SessionName { name, live }) => match named_session(&name, live, options).await {
             Some(socket) => Ok(Address {
-                target: Target::Socket(socket),
+                target: target(&socket),
                 ..address
             }),
             None => mdns::find_elsewhere(&name, environment).await,
@@ -188,7 +188,7 @@ pub(super) async fn find(
 async fn named_session(name: &str, live: Vec<PathBuf>, options: &ConnectOptions) -> Option<PathBuf> {
     for socket in live {
         let route = Route {
-            address: Address::new(Target::Socket(socket.clone())),
+            address: Address::new(target(&socket)),
             options: options.clone(),
             username: String::new(),
             handlers: Handlers::default(),

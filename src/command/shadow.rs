@@ -4,10 +4,11 @@ use super::exit::{ExitCode, Failure};
 use super::listen::{ListenArgs, announce};
 use super::mdns;
 use super::options::boolean;
-use super::systemd;
+use super::{demo, signals, systemd};
 use crate::discovery::Environment;
 use crate::display::Screen;
-use crate::display::x11::{X11Screen, guess_display};
+use crate::display::card::TestCard;
+use crate::display::x11::{guess_display, open_screen};
 use crate::session::server::{self, Door, ServerConfig, ServerEnd, Summary};
 use crate::transport::Listener;
 use crate::transport::tls::ServerTls;
@@ -17,12 +18,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// The session of a test card; also the name of the pipe that xpra makes first (`endpoints.md` f.2).
+const MAIN: &str = "Main";
+
 /// Share an existing display.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ShadowArgs {
     /// The display to share; the one there is when not given.
     #[arg(value_name = "DISPLAY")]
     pub display: Option<String>,
+    /// Share a moving test card instead, which needs no display; DISPLAY is the session's name then.
+    #[arg(long)]
+    pub test_card: bool,
     /// Where to listen, and who may do what.
     #[command(flatten)]
     pub serve: ServeArgs,
@@ -158,12 +165,16 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<ExitCode, Failure> {
     let display = match &args.display {
+        None if args.test_card => MAIN.to_owned(),
         Some(display) => normal_display(display),
         None => guess_display(environment.variable("DISPLAY"))?,
     };
     // sockets first: a failure to bind must not disturb the display (`endpoints.md` a.1)
     let listeners = args.serve.listen.listen(environment, &display).await?;
-    let screen = X11Screen::open(Some(&display))?;
+    let screen: Box<dyn Screen> = match args.test_card {
+        true => Box::new(TestCard::new(demo::SIZE, demo::FPS, demo::MOVING)),
+        false => open_screen(Some(&display))?,
+    };
     let mut config = args.serve.config(environment);
     if args.serve.mdns
         && let Some(publisher) = mdns::publish(&listeners, &display, "shadow", &config, environment).await
@@ -171,12 +182,12 @@ pub async fn run(
         let (summary, summaries) = watch::channel(Summary::default());
         config.summary = Some(summary);
         let publishing = tokio::spawn(mdns::keep_current(publisher, summaries));
-        let ended = serve(Box::new(screen), listeners, config, shutdown).await;
+        let ended = serve(screen, listeners, config, shutdown).await;
         // it says goodbye
         let _panicked = publishing.await;
         return ended;
     }
-    serve(Box::new(screen), listeners, config, shutdown).await
+    serve(screen, listeners, config, shutdown).await
 }
 
 /// Serves a screen until the server is asked to end.
@@ -214,7 +225,7 @@ pub async fn serve(
 
 /// Reads certificates again whenever the process is told to (`SIGHUP`), for connections from then on.
 async fn reload(certificates: Vec<ServerTls>) -> Infallible {
-    let Some(mut hangups) = super::hangups() else {
+    let Some(mut hangups) = signals::hangups() else {
         return std::future::pending().await;
     };
     while hangups.recv().await.is_some() {

@@ -1,11 +1,12 @@
 //! Asking the user: on the terminal, or through a program that shows a window.
 
+#[cfg_attr(windows, path = "terminal/console.rs")]
+mod tty;
+
 use crate::address::Secret;
 use crate::discovery::Environment;
 use crate::transport::Prompt;
-use rustix::process::getpgrp;
-use rustix::termios::tcgetpgrp;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use zeroize::Zeroizing;
@@ -90,19 +91,22 @@ impl Prompt for Terminal {
 }
 
 /// The terminal this process may read from.
-struct Tty(File);
+struct Tty {
+    answers: File,
+    questions: File,
+}
 
 impl Tty {
     /// `None` without one, and in the background, where reading would stop the process.
     fn open() -> Option<Self> {
-        let file = OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
-        (tcgetpgrp(&file) == Ok(getpgrp())).then_some(Self(file))
+        let (answers, questions) = tty::open()?;
+        Some(Self { answers, questions })
     }
 
     fn confirm(self, question: &str) -> Option<bool> {
-        let mut answers = BufReader::new((&self.0).take(MAX_ANSWER));
+        let mut answers = BufReader::new(self.answers.take(MAX_ANSWER));
         for _ in 0..TRIES {
-            write!(&self.0, "{question} (yes/no) ").ok()?;
+            write!(&self.questions, "{question} (yes/no) ").ok()?;
             let mut answer = String::new();
             if answers.read_line(&mut answer).ok()? == 0 {
                 return None;
@@ -138,7 +142,7 @@ fn run(helper: &str, question: &str, kind: Option<&str>) -> Option<Secret> {
     line.filter(|_| is_good).map(Secret::new)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;

@@ -5,8 +5,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::process::{getgid, getpid, getuid};
-use rustix::system::uname;
+use crate::system;
 
 /// The environment variables, who runs the process, and where. Only the program's `main` reads it.
 #[derive(Clone, Default)]
@@ -18,7 +17,7 @@ pub struct Environment {
     /// Group.
     pub gid: u32,
     /// Process.
-    pub pid: i32,
+    pub pid: u32,
     /// The machine's name.
     pub hostname: String,
 }
@@ -31,10 +30,10 @@ impl Environment {
         };
         Self {
             variables: std::env::vars_os().filter_map(text).collect(),
-            uid: getuid().as_raw(),
-            gid: getgid().as_raw(),
-            pid: getpid().as_raw_nonzero().get(),
-            hostname: uname().nodename().to_string_lossy().into_owned(),
+            uid: system::user_id(),
+            gid: system::group_id(),
+            pid: std::process::id(),
+            hostname: system::hostname(),
         }
     }
 
@@ -48,10 +47,11 @@ impl Environment {
 
     /// The user's home directory.
     pub fn home(&self) -> PathBuf {
-        let home = self
-            .variable("HOME")
-            .map(str::to_owned)
-            .or_else(|| self.account(5));
+        // the one of Unix, the one of Windows
+        let home = ["HOME", "USERPROFILE"]
+            .iter()
+            .find_map(|name| self.variable(name));
+        let home = home.map(str::to_owned).or_else(|| self.account(5));
         PathBuf::from(home.unwrap_or_else(|| "/".to_owned()))
     }
 

@@ -7,12 +7,13 @@ mod environment;
 pub mod mdns;
 mod places;
 mod resolve;
+#[cfg_attr(windows, path = "pipes.rs")]
 mod sessions;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 
 pub use self::environment::Environment;
 pub use self::places::Places;
 pub use self::resolve::{DiscoveryError, resolve};
-pub use self::sessions::{Session, SocketId};
+pub use self::sessions::{Session, SocketId, target};
 pub use crate::transport::{SessionState, probe_socket};

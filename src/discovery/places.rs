@@ -69,25 +69,6 @@ impl Places {
             display,
         }
     }
-
-    /// The files that may be the socket of the session on `display`, best first.
-    pub fn candidates(&self, display: &str) -> Vec<PathBuf> {
-        let name = display.trim_start_matches(':');
-        // `:10.0` is screen 0 of display 10: servers are named after the display.
-        let without_screen = name.split('.').next().filter(|short| *short != name);
-        let names = [Some(name), without_screen];
-        names
-            .into_iter()
-            .flatten()
-            .flat_map(|name| {
-                let shared = self
-                    .directories
-                    .iter()
-                    .map(move |directory| directory.join(format!("{}{name}", self.prefix)));
-                shared.chain([self.sessions.join(name).join("socket")])
-            })
-            .collect()
-    }
 }
 
 fn usual(environment: &Environment) -> Vec<String> {

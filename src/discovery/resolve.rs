@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Places, Session, SessionState, probe_socket};
+use super::sessions::named;
+use super::{Places, Session, SessionState, probe_socket, target};
 use crate::address::{Address, Target};
 use crate::transport::probe_abstract;
 
@@ -69,6 +70,12 @@ pub async fn resolve(address: &Address, places: &Places, wait: Duration) -> Resu
         Target::Auto => only_session(places).await?,
         Target::Display(display) => live_server(display, places, wait).await?,
         Target::Session(name) => {
+            if let Some(target) = named(name) {
+                return Ok(Address {
+                    target,
+                    ..address.clone()
+                });
+            }
             let sessions = places.sessions_and_states().await;
             let live = sessions
                 .into_iter()
@@ -101,7 +108,7 @@ async fn only_session(places: &Places) -> Result<Target, DiscoveryError> {
         0 => Err(DiscoveryError::NoSessions {
             searched: places.directories().to_vec(),
         }),
-        1 => Ok(Target::Socket(displays.into_values().next().unwrap_or_default())),
+        1 => Ok(target(&displays.into_values().next().unwrap_or_default())),
         _ => Err(DiscoveryError::SeveralSessions {
             displays: displays.into_keys().collect(),
         }),
@@ -127,7 +134,7 @@ async fn live_server(name: &str, places: &Places, wait: Duration) -> Result<Targ
         let mut inaccessible = None;
         for path in &candidates {
             match probe_socket(path, PROBE).await {
-                SessionState::Live => return Ok(Target::Socket(path.clone())),
+                SessionState::Live => return Ok(target(path)),
                 SessionState::Inaccessible => inaccessible = inaccessible.or(Some(path)),
                 SessionState::Dead | SessionState::Unknown => {}
             }

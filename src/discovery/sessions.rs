@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::join_all;
 
 use super::{Places, SessionState, probe_socket};
+use crate::address::Target;
 
 /// How long one look at a socket takes at most (`endpoints.md` b.5).
 const PROBE: Duration = Duration::from_secs(5);
@@ -103,12 +104,41 @@ impl Places {
         sessions
     }
 
+    /// The files that may be the socket of the session on `display`, best first.
+    pub fn candidates(&self, display: &str) -> Vec<PathBuf> {
+        let name = display.trim_start_matches(':');
+        // `:10.0` is screen 0 of display 10: servers are named after the display.
+        let without_screen = name.split('.').next().filter(|short| *short != name);
+        let names = [Some(name), without_screen];
+        names
+            .into_iter()
+            .flatten()
+            .flat_map(|name| {
+                let shared = self
+                    .directories()
+                    .iter()
+                    .map(move |directory| directory.join(format!("{}{name}", self.prefix())));
+                shared.chain([self.sessions_directory().join(name).join("socket")])
+            })
+            .collect()
+    }
+
     /// All sockets of sessions and whether somebody answers there.
     pub async fn sessions_and_states(&self) -> Vec<(Session, SessionState)> {
         let sessions = self.sessions();
         let states = join_all(sessions.iter().map(Session::state)).await;
         sessions.into_iter().zip(states).collect()
     }
+}
+
+/// The address of the session with that socket.
+pub fn target(path: &Path) -> Target {
+    Target::Socket(path.to_owned())
+}
+
+/// The session whose name is that of its socket: names lead elsewhere.
+pub(super) const fn named(_: &str) -> Option<Target> {
+    None
 }
 
 /// The socket in a session's directory, which is named after the display's number.

@@ -8,11 +8,10 @@ mod scene;
 #[cfg(test)]
 mod tests;
 
-use super::poll;
 use super::{Clipboard, ClipboardEvent, Cursor, DisplayError, Input, Keymap, Screen, ScreenEvent, Selection};
+use crate::system::{self, Wake};
 use crate::types::{Canvas, Image, PixelFormat, Rect, Size};
 use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -180,7 +179,7 @@ impl Screen for TestCard {
 
     fn wait(
         &mut self,
-        wake: BorrowedFd<'_>,
+        wake: Wake<'_>,
         timeout: Option<Duration>,
         events: &mut Vec<ScreenEvent>,
     ) -> Result<(), DisplayError> {
@@ -188,7 +187,7 @@ impl Screen for TestCard {
         self.advance(events);
         if events.is_empty() {
             let timeout = timeout.into_iter().chain(self.next()).min();
-            poll::readable([wake], timeout).map_err(|e| DisplayError::Lost {
+            system::wait(wake, timeout).map_err(|e| DisplayError::Lost {
                 display: self.name(),
                 reason: e.to_string(),
             })?;

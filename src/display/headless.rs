@@ -4,11 +4,10 @@ use super::{
     Clipboard, ClipboardEvent, Cursor, DisplayError, Keymap, NewWindow, Selection, WindowEvent,
     WindowMetadata, Windows,
 };
+use crate::system::{self, Wake};
 use crate::types::{Canvas, Image, PixelFormat, Point, Rect, Size, WindowId};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 /// The largest window either way.
@@ -76,16 +75,12 @@ impl Windows for Headless {
 
     fn wait(
         &mut self,
-        wake: BorrowedFd<'_>,
+        wake: Wake<'_>,
         timeout: Option<Duration>,
         events: &mut Vec<WindowEvent>,
     ) -> Result<(), DisplayError> {
         if self.happened.is_empty() {
-            let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-            match poll(&mut [PollFd::new(&wake, PollFlags::IN)], timeout.as_ref()) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(DisplayError::Request(error.to_string())),
-            }
+            system::wait(wake, timeout).map_err(|error| DisplayError::Request(error.to_string()))?;
         }
         events.append(&mut self.happened);
         Ok(())
@@ -253,16 +248,16 @@ impl Picture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd as _;
+    use crate::system::Alarm;
     use std::sync::mpsc;
 
     const ID: WindowId = WindowId(7);
 
     fn events(windows: &mut Headless) -> Vec<WindowEvent> {
-        let (wake, _keep) = std::io::pipe().unwrap();
+        let wake = Alarm::new().unwrap();
         let mut events = Vec::new();
         windows
-            .wait(wake.as_fd(), Some(Duration::ZERO), &mut events)
+            .wait(wake.wake(), Some(Duration::ZERO), &mut events)
             .unwrap();
         events
     }
@@ -338,11 +333,11 @@ mod tests {
 
     #[test]
     fn waiting_ends_with_the_wake() {
-        let (wake, mut caller) = std::io::pipe().unwrap();
-        std::io::Write::write_all(&mut caller, b"!").unwrap();
+        let wake = Alarm::new().unwrap();
+        wake.ring();
         let mut events = Vec::new();
         Headless::new(Size::new(1, 1))
-            .wait(wake.as_fd(), None, &mut events)
+            .wait(wake.wake(), None, &mut events)
             .unwrap();
         assert_eq!(events, []);
     }

@@ -10,12 +10,12 @@
 
 pub mod card;
 pub mod headless;
-pub(crate) mod poll;
+#[cfg_attr(windows, path = "x11/absent.rs")]
 pub mod x11;
 
+use crate::system::{BorrowedFile, Wake};
 use crate::types::{Canvas, Image, PixelFormat, Point, Rect, Size, WindowId};
 use compact_str::CompactString;
-use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 /// Why a display could not do what was asked.
@@ -282,12 +282,12 @@ pub trait Screen: Clipboard + Send {
     /// Its present size.
     fn size(&self) -> Size;
 
-    /// Blocks until something happened, `wake` became readable (the caller drains it) or `timeout` passed, and
+    /// Blocks until something happened, `wake` rang (the caller drains it) or `timeout` passed, and
     /// appends what happened. Damage is reported once, merged where rectangles touch; it stays quiet about an
     /// area until that area has been [captured](Self::capture) only if the display works so.
     fn wait(
         &mut self,
-        wake: BorrowedFd<'_>,
+        wake: Wake<'_>,
         timeout: Option<Duration>,
         events: &mut Vec<ScreenEvent>,
     ) -> Result<(), DisplayError>;
@@ -297,7 +297,7 @@ pub trait Screen: Clipboard + Send {
     fn capture(&mut self, rects: &[Rect]) -> Result<Vec<(Rect, Image<'_>)>, DisplayError>;
 
     /// Lets the display write captures into a file; `None` when it cannot.
-    fn share(&mut self, _file: BorrowedFd<'_>) -> Result<Option<SharedFile>, DisplayError> {
+    fn share(&mut self, _file: BorrowedFile<'_>) -> Result<Option<SharedFile>, DisplayError> {
         Ok(None)
     }
 
@@ -472,11 +472,11 @@ pub trait Windows: Clipboard + Send {
     /// The keyboard, for the hello.
     fn keymap(&self) -> Keymap;
 
-    /// Blocks until something happened, `wake` became readable (the caller drains it) or `timeout` passed, and
+    /// Blocks until something happened, `wake` rang (the caller drains it) or `timeout` passed, and
     /// appends what happened.
     fn wait(
         &mut self,
-        wake: BorrowedFd<'_>,
+        wake: Wake<'_>,
         timeout: Option<Duration>,
         events: &mut Vec<WindowEvent>,
     ) -> Result<(), DisplayError>;
@@ -507,7 +507,7 @@ pub trait Windows: Clipboard + Send {
     fn present(&mut self, id: WindowId, rects: &[Rect]) -> Result<(), DisplayError>;
 
     /// Lets the display read pictures from a file, from now on the only one; false when it cannot.
-    fn share(&mut self, _file: BorrowedFd<'_>) -> Result<bool, DisplayError> {
+    fn share(&mut self, _file: BorrowedFile<'_>) -> Result<bool, DisplayError> {
         Ok(false)
     }
 

@@ -52,9 +52,3 @@ impl From<io::Error> for AreaError {
         Self::Io(error.to_string())
     }
 }
-
-impl From<rustix::io::Errno> for AreaError {
-    fn from(error: rustix::io::Errno) -> Self {
-        io::Error::from(error).into()
-    }
-}

@@ -29,16 +29,21 @@
 //! on our side instead of read back.
 
 mod error;
+#[cfg(unix)]
 mod file;
+#[cfg_attr(windows, path = "absent.rs")]
 mod region;
 mod ring;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 mod token;
 
 pub use error::AreaError;
+#[cfg(unix)]
 pub use file::{NamedFile, Trust, open_file, sweep};
 pub use region::Region;
+#[cfg(windows)]
+pub use region::{NamedFile, Trust, open_file, sweep};
 pub use ring::{RingReader, RingWriter, place};
 pub use token::{Token, TokenPlace};
 

@@ -186,6 +186,12 @@ fn write_all(file: impl AsFd, offset: u32, bytes: &[u8]) -> Result<(), AreaError
     Ok(())
 }
 
+impl From<rustix::io::Errno> for AreaError {
+    fn from(error: rustix::io::Errno) -> Self {
+        std::io::Error::from(error).into()
+    }
+}
+
 /// A sealed file's memory, mapped for as long as this lives.
 #[derive(Debug)]
 struct Mapping {

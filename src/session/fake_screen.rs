@@ -6,11 +6,10 @@
     reason = "test screens are small"
 )]
 
-use crate::display::poll::readable;
 use crate::display::{Clipboard, Cursor, DisplayError, Input, Keymap, Screen, ScreenEvent, Selection};
+use crate::system::readable;
+use crate::system::{Alarm, Wake};
 use crate::types::{Image, PixelFormat, Rect, Size};
-use rustix::event::EventfdFlags;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -43,7 +42,7 @@ pub(crate) struct State {
 #[derive(Clone)]
 pub(crate) struct Puppet {
     state: Arc<Mutex<State>>,
-    wake: Arc<OwnedFd>,
+    wake: Arc<Alarm>,
 }
 
 pub(crate) struct FakeScreen {
@@ -60,7 +59,7 @@ impl Puppet {
             pixels: vec![0; size.area() as usize * 4],
             ..State::default()
         };
-        let wake = rustix::event::eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).unwrap();
+        let wake = Alarm::new().unwrap();
         let puppet = Self {
             state: Arc::new(Mutex::new(state)),
             wake: Arc::new(wake),
@@ -80,7 +79,7 @@ impl Puppet {
 
     pub(crate) fn emit(&self, event: ScreenEvent) {
         self.state().events.push(event);
-        rustix::io::write(&*self.wake, &1u64.to_ne_bytes()).unwrap();
+        self.wake.ring();
     }
 
     /// Paints a rectangle and reports the damage.
@@ -116,7 +115,7 @@ impl Puppet {
 
     pub(crate) fn lose(&self) {
         self.state().lost = true;
-        rustix::io::write(&*self.wake, &1u64.to_ne_bytes()).unwrap();
+        self.wake.ring();
     }
 }
 
@@ -131,12 +130,12 @@ impl Screen for FakeScreen {
 
     fn wait(
         &mut self,
-        wake: BorrowedFd<'_>,
+        wake: Wake<'_>,
         timeout: Option<Duration>,
         events: &mut Vec<ScreenEvent>,
     ) -> Result<(), DisplayError> {
-        readable([wake, self.puppet.wake.as_fd()], timeout).unwrap();
-        let _empty = rustix::io::read(&*self.puppet.wake, &mut [0; 8]);
+        readable([wake, self.puppet.wake.wake()], timeout).unwrap();
+        self.puppet.wake.hush();
         let mut state = self.puppet.state.lock().unwrap();
         events.append(&mut state.events);
         self.size = state.size;
@@ -173,7 +172,7 @@ impl Screen for FakeScreen {
     fn input(&mut self, input: &Input) -> Result<(), DisplayError> {
         let slow = self.puppet.state().slow;
         if !slow.is_zero() {
-            readable([self.puppet.wake.as_fd()], Some(slow)).unwrap();
+            readable([self.puppet.wake.wake()], Some(slow)).unwrap();
         }
         let inputs = &mut self.puppet.state().inputs;
         if !(inputs.is_empty() && *input == Input::ReleaseAll && !std::mem::replace(&mut self.used, true)) {

@@ -1,7 +1,6 @@
-//! [`mailbox`]: messages to a thread that sleeps in `poll(2)` on its display.
+//! [`mailbox`]: messages to a thread that sleeps on its display.
 
-use rustix::event::EventfdFlags;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::system::{self, Alarm};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
@@ -15,18 +14,11 @@ pub struct Outbox<T> {
 
 /// Wakes the thread when dropped: it must notice that nobody can write to it any more.
 #[derive(Clone, Debug)]
-struct Wake(Arc<OwnedFd>);
-
-impl Wake {
-    fn wake(&self) {
-        // a full counter means that the thread will wake anyway
-        let _full = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
-    }
-}
+struct Wake(Arc<Alarm>);
 
 impl Drop for Wake {
     fn drop(&mut self) {
-        self.wake();
+        self.0.ring();
     }
 }
 
@@ -39,26 +31,23 @@ impl<T> Clone for Outbox<T> {
     }
 }
 
-/// The receiving half, with a descriptor that is readable while there may be messages.
+/// The receiving half, with an alarm that rings while there may be messages.
 #[derive(Debug)]
 pub struct Mailbox<T> {
     receiver: Receiver<T>,
-    wake: Arc<OwnedFd>,
+    alarm: Arc<Alarm>,
 }
 
 /// A new pair.
 pub fn mailbox<T>() -> std::io::Result<(Outbox<T>, Mailbox<T>)> {
-    let wake = Arc::new(rustix::event::eventfd(
-        0,
-        EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC,
-    )?);
+    let alarm = Arc::new(Alarm::new()?);
     let (sender, receiver) = channel();
     Ok((
         Outbox {
             sender,
-            wake: Wake(Arc::clone(&wake)),
+            wake: Wake(Arc::clone(&alarm)),
         },
-        Mailbox { receiver, wake },
+        Mailbox { receiver, alarm },
     ))
 }
 
@@ -66,21 +55,20 @@ impl<T> Outbox<T> {
     /// Sends a message; false when the thread is gone.
     pub fn send(&self, message: T) -> bool {
         let sent = self.sender.send(message).is_ok();
-        self.wake.wake();
+        self.wake.0.ring();
         sent
     }
 }
 
 impl<T> Mailbox<T> {
-    /// Readable when there may be messages.
-    pub fn wake(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
+    /// Rings when there may be messages.
+    pub fn wake(&self) -> system::Wake<'_> {
+        self.alarm.wake()
     }
 
     /// Call once after waking, before reading messages.
     pub fn drain_wake(&self) {
-        let mut count = [0; 8];
-        let _empty = rustix::io::read(&*self.wake, &mut count);
+        self.alarm.hush();
     }
 
     /// The next message: `Ok(None)` when there is none now, `Err` when all senders are gone.
@@ -106,11 +94,7 @@ mod tests {
         let (outbox, mailbox) = mailbox().unwrap();
         assert_eq!(mailbox.next(), Ok(None));
         assert!(outbox.clone().send(1));
-        let mut fds = [rustix::event::PollFd::from_borrowed_fd(
-            mailbox.wake(),
-            rustix::event::PollFlags::IN,
-        )];
-        assert_eq!(rustix::event::poll(&mut fds, None), Ok(1));
+        system::wait(mailbox.wake(), None).unwrap();
         mailbox.drain_wake();
         assert_eq!(mailbox.next(), Ok(Some(1)));
         drop(outbox);

@@ -4,7 +4,7 @@ pub mod area;
 pub mod client;
 mod dial;
 mod driver;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod fake_screen;
 mod login;
 mod mailbox;

@@ -475,5 +475,5 @@ fn seed() -> u64 {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

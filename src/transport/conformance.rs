@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::tls::tests::acquainted;
 use super::*;
 use crate::address::DEFAULT_MIN_PORT;
+use crate::system;
 
 /// What a transport promises beyond carrying bytes.
 struct Facts {
@@ -232,13 +233,16 @@ fn peer_facts((client, server): (Link, Link), facts: &Facts, target: &str) {
         assert_eq!(link.info.credentials.is_some(), facts.has_credentials, "{link:?}");
         if let Some(credentials) = link.info.credentials {
             assert_eq!(credentials.pid.cast_unsigned(), std::process::id());
-            assert_eq!(credentials.uid, rustix::process::getuid().as_raw());
+            assert_eq!(credentials.uid, system::user_id());
         }
         assert!(!link.info.local.is_empty() && !link.info.peer.is_empty());
         assert_eq!(link.info.tls.is_some(), facts.has_tls);
         let is_vsock = facts.kind == TransportKind::Vsock;
         assert_eq!(link.info.is_private, facts.has_tls || facts.is_local || is_vsock);
-        let has_tcp = facts.kind != TransportKind::Socket && !is_vsock;
+        let has_tcp = !matches!(
+            facts.kind,
+            TransportKind::Socket | TransportKind::Vsock | TransportKind::NamedPipe
+        );
         assert_eq!(link.info.probe.kernel_info().is_some(), has_tcp);
     }
     assert_eq!(client.info.target, target);
@@ -365,6 +369,25 @@ async fn unix_abstract() {
         has_tls: false,
     };
     let target = format!("@{name}");
+    let address = target.parse().unwrap();
+    suite(async || pair(&listeners[0], &address).await, &target, facts).await;
+}
+
+#[cfg(windows)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn named_pipe() {
+    let name = format!("conformance-{}", std::process::id());
+    let bind = Bind::parse(TransportKind::NamedPipe, &name, DEFAULT_MIN_PORT).unwrap();
+    let listeners = listen(&bind, &ListenOptions::default()).await.unwrap();
+    assert!(!listeners[0].is_exposed());
+    let facts = Facts {
+        kind: TransportKind::NamedPipe,
+        is_local: true,
+        has_credentials: false,
+        counts_queue: false,
+        has_tls: false,
+    };
+    let target = format!("named-pipe://{name}");
     let address = target.parse().unwrap();
     suite(async || pair(&listeners[0], &address).await, &target, facts).await;
 }

@@ -157,6 +157,14 @@ pub enum ListenError {
         /// The path.
         path: PathBuf,
     },
+    /// Another program has the pipe's name.
+    #[error(
+        "the pipe '{path}' exists and is not yours: another program made it first; choose another name, or find out which and stop it"
+    )]
+    PipeTaken {
+        /// The pipe.
+        path: String,
+    },
     /// A kind of transport that is not available here.
     #[error("listening on {kind} is not available")]
     Unsupported {

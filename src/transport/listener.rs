@@ -5,17 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::io::Errno;
-use socket2::SockAddr;
-use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
-use tokio_vsock::VMADDR_CID_LOCAL;
 
+use super::acceptor::{Acceptor, verdict};
 use super::error::AcceptError;
-use super::socket::{Socket, describe, register};
+use super::socket::Socket;
 use super::unix::SocketFile;
 use super::{Link, LinkInfo, TransportKind, Tuning};
 use crate::address::Options;
+use crate::system;
 
 /// Connections the kernel may queue for us.
 pub(super) const BACKLOG: i32 = 128;
@@ -27,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A socket that accepts links. Dropping it removes its file, if it has one that is still its own.
 #[derive(Debug)]
 pub struct Listener {
-    socket: AsyncFd<socket2::Socket>,
+    acceptor: Acceptor,
     local: String,
     file: Option<SocketFile>,
     kind: TransportKind,
@@ -47,17 +45,21 @@ pub(super) struct Facts {
 impl Listener {
     /// Starts to listen on a bound socket that does not block.
     pub(super) fn new(socket: socket2::Socket, facts: Facts) -> io::Result<Self> {
-        socket.listen(BACKLOG)?;
+        Self::over(Acceptor::new(socket)?, facts)
+    }
+
+    /// What listens already.
+    pub(super) fn over(acceptor: Acceptor, facts: Facts) -> io::Result<Self> {
         let Facts {
             kind,
             options,
             tuning,
             file,
         } = facts;
-        let local = describe(&socket.local_addr()?);
+        let local = acceptor.local()?;
         let tuning = tuning.with(&options);
         Ok(Self {
-            socket: register(socket)?,
+            acceptor,
             local,
             file,
             kind,
@@ -72,16 +74,14 @@ impl Listener {
     pub async fn accept(&self) -> Result<Link, AcceptError> {
         let mut pause = FIRST_PAUSE;
         loop {
-            let accepted = match self.socket.readable().await {
-                Ok(mut guard) => guard.try_io(|socket| socket.get_ref().accept()),
-                Err(error) => Ok(Err(error)),
+            let error = match self.acceptor.accept().await {
+                Ok(socket) => match self.link(socket) {
+                    Some(link) => return Ok(link),
+                    None => continue,
+                },
+                Err(error) => error,
             };
-            let error = match accepted.map(|accepted| accepted.and_then(|(socket, _)| self.link(socket))) {
-                Ok(Ok(link)) => return Ok(link),
-                Ok(Err(error)) => error,
-                Err(_would_block) => continue,
-            };
-            match Failure::of(&error) {
+            match verdict(&error) {
                 Failure::Peer => {}
                 Failure::Shortage => {
                     tracing::warn!("cannot accept on {}: {error}; waiting", self.local);
@@ -98,9 +98,8 @@ impl Listener {
         }
     }
 
-    fn link(&self, socket: socket2::Socket) -> io::Result<Link> {
-        socket.set_nonblocking(true)?;
-        let socket = Socket::new(socket)?;
+    /// The link over an accepted socket; `None` for a peer that may not come in.
+    fn link(&self, socket: Socket) -> Option<Link> {
         if self.address().is_some() {
             socket.tune(&self.tuning);
         }
@@ -111,9 +110,9 @@ impl Listener {
                 self.local,
                 info.credentials
             );
-            return Err(Errno::ACCESS.into());
+            return None;
         }
-        Ok(Link::new(socket, info))
+        Some(Link::new(socket, info))
     }
 
     /// `auth=peercred` without a list lets in nobody but the owner (`endpoints.md` h.4).
@@ -144,12 +143,7 @@ impl Listener {
 
     /// The IP address and port, with the port the kernel chose; `None` for other transports.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.socket
-            .get_ref()
-            .local_addr()
-            .ok()
-            .as_ref()
-            .and_then(SockAddr::as_socket)
+        self.acceptor.address()
     }
 
     /// The path of the socket's file.
@@ -160,10 +154,7 @@ impl Listener {
     /// True when other machines can reach it, be they virtual.
     pub fn is_exposed(&self) -> bool {
         let loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
-        let local = self.socket.get_ref().local_addr().ok();
-        let vsock = local.as_ref().and_then(SockAddr::as_vsock_address);
-        self.address().is_some_and(|address| !loopback(address.ip()))
-            || vsock.is_some_and(|(cid, _)| cid != VMADDR_CID_LOCAL)
+        self.address().is_some_and(|address| !loopback(address.ip())) || self.acceptor.is_exposed()
     }
 }
 
@@ -179,29 +170,16 @@ impl std::fmt::Display for Listener {
 
 /// Whether the kernel says that the peer is run by who runs us.
 fn is_owner(info: &LinkInfo) -> bool {
-    let own = rustix::process::geteuid().as_raw();
-    info.credentials.is_some_and(|peer| peer.uid == own)
+    info.credentials
+        .is_some_and(|peer| peer.uid == system::effective_user_id())
 }
 
 /// Whose fault it is that a connection was not accepted.
-enum Failure {
+pub(super) enum Failure {
     /// Nothing will be accepted here any more.
     Final,
     /// That one peer's: take the next.
     Peer,
     /// The machine is short of something.
     Shortage,
-}
-
-impl Failure {
-    fn of(error: &io::Error) -> Self {
-        let Some(errno) = error.raw_os_error().map(Errno::from_raw_os_error) else {
-            return Self::Final;
-        };
-        match errno {
-            Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => Self::Shortage,
-            Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP => Self::Final,
-            _ => Self::Peer,
-        }
-    }
 }

@@ -1,28 +1,40 @@
 //! Open paths between two processes: [`connect`] to an [`Address`], [`listen`] on a [`Bind`], and get [`Link`]s.
 //!
 //! A link is a boxed byte stream and its facts. Nothing here knows packets, sessions or displays' names, and this
-//! file holds the only `match`es over kinds of transport: a new kind is one file and one arm in each.
+//! file holds the only `match`es over kinds of transport: a new kind is one file and one arm in each. A kind that the
+//! system does not have is there all the same, and says what to use instead: files in `windows` and `pipe/absent.rs`.
 
+#[cfg_attr(windows, path = "windows/acceptor.rs")]
+mod acceptor;
+#[cfg_attr(windows, path = "windows/accounts.rs")]
 mod accounts;
+#[cfg(unix)]
 mod activation;
 #[cfg(test)]
 mod conformance;
+#[cfg_attr(windows, path = "windows/descriptors.rs")]
 mod descriptors;
 mod detect;
 mod error;
+#[cfg(unix)]
 mod kernel;
 mod listener;
+#[cfg_attr(not(windows), path = "pipe/absent.rs")]
+mod pipe;
 pub(crate) mod prefixed;
 mod probe;
 mod prompt;
+#[cfg_attr(windows, path = "windows/socket.rs")]
 mod socket;
 pub mod ssh;
 mod stale;
 mod tcp;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 pub mod tls;
+#[cfg_attr(windows, path = "windows/unix.rs")]
 mod unix;
+#[cfg_attr(windows, path = "windows/vsock.rs")]
 mod vsock;
 pub mod websocket;
 
@@ -38,13 +50,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 
 pub use self::accounts::{group_id, in_group};
+#[cfg(unix)]
 pub use self::activation::{adopt, is_listening};
 pub use self::descriptors::Descriptors;
 pub use self::detect::Spoken;
 pub use self::error::{AcceptError, ConnectError, ListenError};
-pub use self::kernel::{KernelInfo, PeerCredentials};
 pub use self::listener::Listener;
-pub use self::probe::{Kernel, Probe};
+pub use self::probe::{Kernel, KernelInfo, PeerCredentials, Probe};
 pub use self::prompt::{Nobody, Prompt};
 pub use self::stale::{SessionState, probe_abstract, probe_socket};
 pub use self::tcp::connect_any;
@@ -92,7 +104,7 @@ pub struct LinkInfo {
     pub kind: TransportKind,
     /// What to call it towards users: the address connected to, or the one the peer came in through.
     pub target: String,
-    /// This end: `IP:PORT`, a socket's path, `@NAME`, or vsock's `CID:PORT`.
+    /// This end: `IP:PORT`, a socket's path, `@NAME`, vsock's `CID:PORT`, or a pipe's name.
     pub local: String,
     /// The other end, likewise; for the accepting side of a unix socket that is the socket's path.
     pub peer: String,
@@ -236,7 +248,7 @@ pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Link
         Target::Vsock { cid, port } => {
             retry(&target, &vsock::bounded(options), || vsock::connect(*cid, *port)).await
         }
-        Target::NamedPipe(_) => return Err(ConnectError::Unsupported { target }),
+        Target::NamedPipe(name) => retry(&target, options, || pipe::connect(name)).await,
         Target::Auto | Target::Display(_) | Target::Session(_) => {
             return Err(ConnectError::Unresolved { target });
         }
@@ -298,7 +310,8 @@ pub async fn listen(bind: &Bind, options: &ListenOptions) -> Result<Vec<Listener
         | TransportKind::Ws
         | TransportKind::Wss => tcp::listen(bind, options).await,
         TransportKind::Vsock => vsock::listen(bind, options),
-        TransportKind::NamedPipe | TransportKind::Quic => Err(ListenError::Unsupported { kind: bind.kind }),
+        TransportKind::NamedPipe => pipe::listen(bind, options),
+        TransportKind::Quic => Err(ListenError::Unsupported { kind: bind.kind }),
     }
 }
 

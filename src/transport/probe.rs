@@ -2,11 +2,48 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::io::unix::AsyncFd;
+/// The process at the other end of a unix socket, as of when it connected or began to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerCredentials {
+    /// Process; 0 when it is not visible from here (another container).
+    pub pid: i32,
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
 
-use super::kernel::{KernelInfo, not_sent, queued};
+/// The kernel's view of a TCP connection (`TCP_INFO`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelInfo {
+    /// Smoothed round trip time.
+    pub rtt: Duration,
+    /// Its mean deviation.
+    pub rtt_variation: Duration,
+    /// Lowest round trip time seen lately; `None` when the kernel does not tell.
+    pub min_rtt: Option<Duration>,
+    /// Bytes a second that the peer acknowledged lately; `None` when the kernel does not tell.
+    pub delivery_rate: Option<u64>,
+    /// True when that rate was limited by how little there was to send.
+    pub app_limited: bool,
+    /// Bytes written and not sent yet.
+    pub notsent: u32,
+    /// Segments sent and not acknowledged yet.
+    pub unacked: u32,
+    /// Segments thought lost now.
+    pub lost: u32,
+    /// Segments ever sent again.
+    pub retransmits: u32,
+    /// Congestion window, in segments.
+    pub congestion_window: u32,
+    /// Bytes of a segment.
+    pub segment_size: u32,
+    /// Bytes a second at which the kernel paces.
+    pub pacing_rate: u64,
+}
 
 /// What a kernel can be asked about a link, and told.
 pub trait Kernel: Send + Sync {
@@ -36,11 +73,6 @@ pub struct Probe {
 }
 
 impl Probe {
-    pub(super) fn new(socket: &Arc<AsyncFd<socket2::Socket>>, is_tcp: bool) -> Self {
-        let socket = Arc::downgrade(socket);
-        Self::of(Arc::new(Asked { socket, is_tcp }))
-    }
-
     /// A probe that asks something else than this machine's kernel: simulations have their own.
     pub fn of(kernel: Arc<dyn Kernel>) -> Self {
         let kernel = Some(kernel);
@@ -76,48 +108,6 @@ impl Probe {
         self.kernel
             .as_ref()
             .map_or(Ok(()), |kernel| kernel.set_notsent_lowat(bytes))
-    }
-}
-
-/// A socket of this machine, as long as it is open.
-struct Asked {
-    socket: Weak<AsyncFd<socket2::Socket>>,
-    is_tcp: bool,
-}
-
-impl Asked {
-    fn tcp(&self) -> Option<Arc<AsyncFd<socket2::Socket>>> {
-        self.socket.upgrade().filter(|_| self.is_tcp)
-    }
-}
-
-impl Kernel for Asked {
-    fn unsent(&self) -> Option<u32> {
-        let socket = self.socket.upgrade()?;
-        let bytes = if self.is_tcp {
-            not_sent(socket.get_ref())
-        } else {
-            queued(socket.get_ref())
-        };
-        bytes.ok()
-    }
-
-    fn unacked(&self) -> Option<u32> {
-        queued(self.socket.upgrade()?.get_ref()).ok()
-    }
-
-    fn info(&self) -> Option<KernelInfo> {
-        KernelInfo::of(self.tcp()?.get_ref()).ok()
-    }
-
-    fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.tcp()
-            .map_or(Ok(()), |socket| socket.get_ref().set_tcp_nodelay(nodelay))
-    }
-
-    fn set_notsent_lowat(&self, bytes: u32) -> io::Result<()> {
-        self.tcp()
-            .map_or(Ok(()), |socket| socket.get_ref().set_tcp_notsent_lowat(bytes))
     }
 }
 

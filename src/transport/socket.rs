@@ -1,6 +1,6 @@
 //! A connected stream socket of any family, as an asynchronous byte stream.
 //!
-//! tokio has one type per family and none for vsock, and none can be shared with a [`Probe`]; this is the one type
+//! tokio has one type per family and none for vsock, and none can be shared with a [`Probe`](super::Probe); this is the one type
 //! under every transport that ends in a socket.
 
 use std::io::{self, IoSlice};
@@ -16,8 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Duration, sleep};
 
 use super::descriptors::Descriptors;
-use super::kernel::peer_credentials;
-use super::probe::Probe;
+use super::kernel::{peer_credentials, probe};
 use super::{LinkInfo, TransportKind, Tuning};
 
 /// Slices the kernel takes at once (`IOV_MAX`); more are left for the next write.
@@ -123,7 +122,7 @@ impl Socket {
             // What passes between a machine and its host passes through no network, and the host sees all of the
             // machine anyway.
             is_private: is_local || is_vsock,
-            probe: Probe::new(&self.0, is_tcp),
+            probe: probe(&self.0, is_tcp),
             descriptors: self.1.clone(),
         }
     }

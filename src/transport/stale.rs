@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::kernel::PeerCredentials;
-use super::{TransportKind, unix};
+use super::{PeerCredentials, TransportKind, unix};
 
 /// What a try to connect says about a unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

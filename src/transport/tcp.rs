@@ -202,7 +202,8 @@ fn bind_one(
     address: SocketAddr,
     prepare: impl Fn(&socket2::Socket) -> io::Result<()>,
 ) -> io::Result<socket2::Socket> {
-    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
     prepare(&socket)?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;

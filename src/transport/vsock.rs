@@ -105,7 +105,7 @@ fn explained(error: io::Error, cid: u32, port: u32) -> io::Error {
     io::Error::new(kind, text)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use crate::transport::{ConnectError, connect as connect_to};

@@ -1,8 +1,7 @@
 //! The files of the HTML5 client: which there are, and sending them (`endpoints.md` c.4).
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -15,6 +14,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::task::spawn_blocking;
 
 use super::respond::{Answer, empty, redirect, text};
+use crate::system::open_unlinked;
 
 /// Where distributions install the HTML5 client.
 const ROOTS: [&str; 5] = [
@@ -187,8 +187,7 @@ fn open(root: &Path, path: &Path, codings: Codings) -> io::Result<Readable> {
 impl Readable {
     /// Opens what a resolved path is: it has no links, and nothing but files is read.
     fn open(path: &Path, kind: &'static str, coding: Option<&'static str>) -> io::Result<Self> {
-        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let file = open_unlinked(path)?;
         let facts = file.metadata()?;
         if !facts.is_file() {
             return Err(io::ErrorKind::PermissionDenied.into());

@@ -11,6 +11,11 @@ use super::super::error::AuthError;
 use super::super::module::Module;
 use super::super::settings::Settings;
 
+#[cfg(windows)]
+pub(crate) fn pam(settings: &Settings, _: &Context) -> Result<Arc<dyn Module>, AuthError> {
+    Err(settings.unavailable("Windows has none: use another module, such as file or exec"))
+}
+
 pub(crate) fn ldap(settings: &Settings, _: &Context) -> Result<Arc<dyn Module>, AuthError> {
     Err(missing(settings, "ldap"))
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -16,6 +15,7 @@ use super::super::chain::Context;
 use super::super::error::AuthError;
 use super::super::module::{Case, Demand, Denial, Judgement, Module};
 use super::super::settings::Settings;
+use crate::system;
 
 /// How much of what a command prints is logged.
 const MAX_OUTPUT: usize = 4096;
@@ -113,8 +113,8 @@ impl Exec {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
+            .stderr(Stdio::piped());
+        system::lead_group(command.as_std_mut());
         if let Some(display) = &self.display {
             command.env("DISPLAY", display);
         }
@@ -149,13 +149,13 @@ impl Exec {
 /// A process and all it started, which are killed unless it ended by itself.
 struct Group {
     child: Child,
-    id: Option<Pid>,
+    id: Option<u32>,
 }
 
 impl Group {
     fn spawn(command: &mut Command) -> std::io::Result<Self> {
         let child = command.spawn()?;
-        let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let id = child.id();
         Ok(Self { child, id })
     }
 
@@ -182,7 +182,7 @@ impl Drop for Group {
     fn drop(&mut self) {
         if let Some(id) = self.id {
             // it was not waited for yet, so the number is still its own
-            let _ended_already = kill_process_group(id, Signal::KILL);
+            system::kill_group(id);
         }
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use ldap3::{LdapConnAsync, LdapConnSettings, dn_escape};
-use rustix::system::uname;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -76,7 +75,7 @@ pub(crate) fn build(settings: &Settings, context: &Context) -> Result<Arc<dyn Mo
 
 /// The part of this machine's name after the host.
 fn domain() -> String {
-    let name = uname().nodename().to_string_lossy().into_owned();
+    let name = crate::system::hostname();
     name.split_once('.')
         .map_or(String::new(), |(_, domain)| domain.to_owned())
 }

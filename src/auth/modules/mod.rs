@@ -8,6 +8,7 @@ pub(super) mod hosts;
 pub(super) mod ldap;
 pub(super) mod multifile;
 pub(super) mod otp;
+#[cfg(unix)]
 pub(super) mod pam;
 pub(super) mod password;
 pub(super) mod peercred;
@@ -15,6 +16,12 @@ pub(super) mod ratelimit;
 pub(super) mod simple;
 #[cfg(feature = "sql")]
 pub(super) mod sql;
+
+/// `pam` where there is none.
+#[cfg(windows)]
+pub(super) mod pam {
+    pub(in super::super) use super::absent::pam as build;
+}
 
 /// `ldap` in a build without.
 #[cfg(not(feature = "ldap"))]
@@ -28,5 +35,5 @@ pub(super) mod sql {
     pub(in super::super) use super::absent::{sql as sqlite, sql as uri};
 }
 
-#[cfg(not(all(feature = "ldap", feature = "sql")))]
+#[cfg(any(windows, not(all(feature = "ldap", feature = "sql"))))]
 mod absent;

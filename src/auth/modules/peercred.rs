@@ -96,7 +96,7 @@ fn members(group: u32) -> Vec<u32> {
         .collect()
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::super::super::Peer;
     use super::super::super::tests::*;

@@ -1,6 +1,7 @@
 //! `_proxy`: what runs at the other end of an SSH connection. It finds the session as `attach` does and copies bytes
 //! between it and its own standard streams (`endpoints.md` e.2). Nothing else is ever written to standard output.
 
+#[cfg_attr(windows, path = "stdio/windows.rs")]
 mod stdio;
 
 use self::stdio::Standard;

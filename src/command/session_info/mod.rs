@@ -5,9 +5,9 @@ mod tests;
 mod view;
 
 use self::view::{Action, View};
-use super::asked_to_end;
 use super::exit::{ExitCode, Failure};
 use super::server::ConnectArgs;
+use super::signals::asked_to_end;
 use crate::codec::Value;
 use crate::discovery::Environment;
 use crate::session::Watch;

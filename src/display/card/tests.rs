@@ -1,5 +1,5 @@
 use super::*;
-use std::os::fd::AsFd as _;
+use crate::system::Alarm;
 
 const HD: Size = Size::new(1280, 720);
 
@@ -53,12 +53,12 @@ fn numbers_survive_noise_and_mixed_frames_are_told() {
 fn frames_come_in_time_and_change_the_part_asked_for() {
     let mut card = TestCard::new(HD, 50, 0.3);
     let clock = card.clock();
-    let (wake, _keep) = rustix::pipe::pipe().unwrap();
+    let wake = Alarm::new().unwrap();
     let start = clock.frame_time(0).unwrap();
     for _ in 0..5 {
         let before = whole(&mut card);
         let mut events = Vec::new();
-        card.wait(wake.as_fd(), None, &mut events).unwrap();
+        card.wait(wake.wake(), None, &mut events).unwrap();
         let after = whole(&mut card);
         let rect = HD.rect();
         let number = read_frame_number(&card.capture(&[rect]).unwrap()[0].1).unwrap();
@@ -123,16 +123,16 @@ fn odd_sizes_and_fractions_do_no_harm() {
 #[test]
 fn a_still_card_sleeps_and_answers() {
     let mut card = TestCard::new(HD, 0, 0.3);
-    let (wake, _keep) = rustix::pipe::pipe().unwrap();
+    let wake = Alarm::new().unwrap();
     let mut events = Vec::new();
-    card.wait(wake.as_fd(), Some(Duration::from_millis(30)), &mut events)
+    card.wait(wake.wake(), Some(Duration::from_millis(30)), &mut events)
         .unwrap();
     assert_eq!(events, []);
     card.input(&Input::ReleaseAll).unwrap();
     assert_eq!(card.clock().inputs(), 1);
     assert_eq!(card.resize(Size::new(640, 480)).unwrap(), Size::new(640, 480));
     card.read(9, Selection::Primary);
-    card.wait(wake.as_fd(), None, &mut events).unwrap();
+    card.wait(wake.wake(), None, &mut events).unwrap();
     let text = ClipboardEvent::Text {
         request: 9,
         selection: Selection::Primary,

@@ -1,6 +1,7 @@
 //! The connection to an X server: opening it, waiting on it, and what its errors mean to us.
 
-use crate::display::{DisplayError, poll};
+use crate::display::DisplayError;
+use crate::system;
 use rustix::net::AddressFamily;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -109,7 +110,7 @@ impl Connection {
         timeout: Option<Duration>,
     ) -> Result<(), ConnectionError> {
         self.x.flush()?;
-        poll::readable([self.x.stream().as_fd(), wake], timeout)?;
+        system::readable([self.x.stream().as_fd(), wake], timeout)?;
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ mod claim;
 mod offer;
 mod pictures;
 mod server;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 
 pub use offer::{Offer, Placement};

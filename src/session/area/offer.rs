@@ -3,10 +3,9 @@
 use super::claim::{Claim, FLAT, PASSED, PLAIN, SERVER_WRITES};
 use crate::mmap::{AreaError, NamedFile, Region, RingReader, size_for, sweep};
 use crate::packet::Capabilities;
+use crate::system::{DirBuilderExt, OwnedFile};
 use crate::types::Size;
 use std::fs;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 /// Where a client's file goes.
@@ -70,7 +69,7 @@ impl Offer {
     }
 
     /// The descriptor to send along with the hello.
-    pub fn descriptor(&self) -> Option<OwnedFd> {
+    pub fn descriptor(&self) -> Option<OwnedFile> {
         let (region, _) = self.passed.as_ref()?;
         region.file().try_clone_to_owned().ok()
     }

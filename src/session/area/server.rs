@@ -4,7 +4,7 @@ use super::claim::{CLIENT_READS, Claim, FLAT, PASSED, PLAIN};
 use crate::codec::Value;
 use crate::mmap::{AreaError, Region, RingWriter, Trust, open_file};
 use crate::packet::Capabilities;
-use std::os::fd::OwnedFd;
+use crate::system::OwnedFile;
 use std::path::PathBuf;
 
 /// An area the server writes into from now on.
@@ -35,7 +35,7 @@ impl Accepted {
 
 /// Opens what the client's hello offers, checks that both see the same memory, and proves it. `None` when nothing of it
 /// can be used: the connection does without.
-pub(crate) fn accept(caps: &Capabilities, passed: Vec<OwnedFd>, trust: &Trust) -> Option<Accepted> {
+pub(crate) fn accept(caps: &Capabilities, passed: Vec<OwnedFile>, trust: &Trust) -> Option<Accepted> {
     let mut tries: Vec<Result<Accepted, AreaError>> = Vec::new();
     if let (Some(claim), Some(file)) = (Claim::read(caps, PASSED), passed.into_iter().next()) {
         tries.push(Region::sealed(file).and_then(|region| take(region, &claim, None)));

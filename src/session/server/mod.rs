@@ -20,7 +20,7 @@ mod session;
 mod sharing;
 mod ssh;
 mod strangers;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 mod web;
 

@@ -19,7 +19,7 @@ use super::identity::Identity;
 use super::known_hosts::KnownHost;
 use super::login::{Credentials, login};
 use super::preamble::Preamble;
-use super::program::printable;
+use super::remote::printable;
 use super::shared::{KillOnDrop, Receiver, Shared, WINDOW};
 use super::wire::Wire;
 use super::{algorithms, remote};

@@ -2,7 +2,6 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use russh::keys::key::safe_rng;
@@ -10,6 +9,7 @@ use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, PrivateKey, PublicKey, load_secret_key, parse_public_key_base64};
 
 use super::exec::{self, Answer};
+use crate::system::{DirBuilderExt, OpenOptionsExt, others_may_use, others_may_write};
 
 /// The name of the key that is made when there is none.
 const HOST_KEY: &str = "ssh_host_ed25519_key";
@@ -68,10 +68,8 @@ fn load(path: &Path) -> Result<PrivateKey, SshServerError> {
         path: path.to_owned(),
         reason,
     };
-    let mode = fs::metadata(path)
-        .map_err(|error| unreadable(error.to_string()))?
-        .mode();
-    if mode & 0o077 != 0 {
+    let facts = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+    if others_may_use(&facts) {
         return Err(SshServerError::Exposed {
             path: path.to_owned(),
         });
@@ -125,7 +123,7 @@ pub(super) fn is_authorized(file: &Path, key: &PublicKey) -> bool {
 /// A file that nobody but its owner can change.
 fn read_private(path: &Path) -> io::Result<String> {
     let file = fs::File::open(path)?;
-    if file.metadata()?.mode() & 0o022 != 0 {
+    if others_may_write(&file.metadata()?) {
         let message = "others can write to it: chmod go-w it";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
     }
@@ -220,10 +218,10 @@ fn is_harmless(option: &str) -> bool {
     )
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
 

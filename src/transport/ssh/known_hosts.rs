@@ -2,7 +2,6 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::hmac;
@@ -12,6 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use russh::keys::{Algorithm, PublicKey, parse_public_key_base64};
 
 use super::config::matches_any;
+use crate::system::{DirBuilderExt, OpenOptionsExt};
 
 /// The largest file that is read.
 const MAX_FILE: u64 = 16 << 20;

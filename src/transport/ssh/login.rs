@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
 use russh::keys::agent::AgentIdentity;
-use russh::keys::agent::client::AgentClient;
 use russh::keys::{Error as KeyError, HashAlg, PrivateKey, PrivateKeyWithHashAlg, load_secret_key};
 use russh::{MethodKind, MethodSet};
 
+use super::agent;
 use super::client::Client;
 use crate::address::Secret;
 use crate::transport::Prompt;
@@ -230,7 +230,7 @@ impl Login<'_> {
     }
 
     async fn agent(&mut self, socket: &Path) -> Attempt {
-        let mut agent = match AgentClient::connect_uds(socket).await {
+        let mut agent = match agent::connect(socket).await {
             Ok(agent) => agent,
             Err(error) => {
                 tracing::debug!("no agent at '{}': {error}", socket.display());

@@ -6,6 +6,8 @@
 //!
 //! russh is named in this directory only: it changes every few weeks.
 
+#[cfg_attr(windows, path = "agent/windows.rs")]
+mod agent;
 mod channel;
 mod client;
 mod config;
@@ -16,11 +18,12 @@ mod keys;
 mod known_hosts;
 mod login;
 mod preamble;
+#[cfg_attr(windows, path = "program/absent.rs")]
 mod program;
 mod remote;
 mod server;
 mod shared;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 mod wire;
 
@@ -127,7 +130,7 @@ pub(super) async fn connect(
             client::connect(&destination, options).await
         }
         Err(program::Failure::Missing(program)) => {
-            let reason = format!("'{program}' is not installed: install it, or use --ssh=builtin");
+            let reason = format!("'{program}' {}", program::MISSING);
             Err(ConnectError::Ssh {
                 target: destination.target,
                 reason,

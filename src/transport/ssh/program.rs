@@ -20,9 +20,10 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::SshOptions;
 use super::destination::{Destination, Hop};
 use super::preamble::Preamble;
-use super::{SshOptions, remote};
+use super::remote::{self, printable};
 use crate::transport::socket::Socket;
 use crate::transport::{ConnectError, Link, LinkInfo, TransportKind};
 
@@ -43,6 +44,9 @@ const MAX_LINE: u64 = 1000;
 /// What `sshpass` ends with: ssh asked again, or asked whether to trust the host.
 const SSHPASS_WRONG: i32 = 5;
 const SSHPASS_UNKNOWN_HOST: i32 = 6;
+
+/// What is to be done about a program that is missing.
+pub(super) const MISSING: &str = "is not installed: install it, or use --ssh=builtin";
 
 /// Why there is no link.
 #[derive(Debug)]
@@ -319,12 +323,6 @@ async fn relay(stderr: Option<ChildStderr>, lines: &mut VecDeque<String>) {
             lines.pop_front();
         }
     }
-}
-
-/// A line that may come from anywhere, for a terminal.
-pub(super) fn printable(line: &[u8]) -> String {
-    let text = String::from_utf8_lossy(line);
-    text.trim().chars().filter(|c| !c.is_control()).collect()
 }
 
 /// What it means that the program ended before the protocol began.

@@ -137,6 +137,12 @@ pub(super) fn split_words(text: &str) -> Option<Vec<String>> {
     quote.is_none().then_some(words)
 }
 
+/// A line that may come from anywhere, for a terminal.
+pub(super) fn printable(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    text.trim().chars().filter(|c| !c.is_control()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

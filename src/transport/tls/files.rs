@@ -2,7 +2,6 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
@@ -15,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::error::TlsError;
 use crate::address::Secret;
+use crate::system::{DirBuilderExt, OpenOptionsExt};
 
 /// The largest file that is read: all public authorities together have a quarter of it.
 const MAX_FILE: u64 = 1 << 20;

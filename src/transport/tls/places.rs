@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +9,7 @@ use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, K
 
 use super::error::TlsError;
 use super::files;
+use crate::system;
 
 /// How long a certificate is valid that is made here.
 const VALIDITY: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
@@ -97,10 +97,8 @@ fn find(place: &Path) -> Option<Files> {
 
 /// True if a file can be read, and nobody but root and us has put it there.
 fn is_safe(file: &Path) -> bool {
-    let owner = File::open(file)
-        .and_then(|file| file.metadata())
-        .map(|facts| facts.uid());
-    owner.is_ok_and(|owner| owner == 0 || owner == rustix::process::geteuid().as_raw())
+    let facts = File::open(file).and_then(|file| file.metadata());
+    facts.is_ok_and(|facts| system::is_ours(&facts))
 }
 
 /// A key and a certificate for this machine, in PEM.

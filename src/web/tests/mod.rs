@@ -1,4 +1,5 @@
 mod browser;
+#[cfg(unix)]
 mod files;
 mod hostile;
 mod upgrade;

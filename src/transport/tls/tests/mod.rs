@@ -1,10 +1,14 @@
 //! TLS against itself, against real openssl, and against what is no TLS.
 
+#[cfg(unix)]
 mod certificates;
 mod hostile;
+#[cfg(unix)]
 mod openssl;
+#[cfg(unix)]
 mod options;
 mod server;
+#[cfg(unix)]
 mod trust;
 
 use std::fs;
