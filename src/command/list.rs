@@ -222,7 +222,8 @@ fn remove(session: &Session) -> Fate {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::net::UnixListener;

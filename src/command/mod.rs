@@ -30,7 +30,8 @@ pub mod ssh;
 #[cfg_attr(windows, path = "systemd/absent.rs")]
 mod systemd;
 pub mod terminal;
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests;
 pub mod tls;
 pub mod web;

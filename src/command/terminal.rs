@@ -142,7 +142,8 @@ fn run(helper: &str, question: &str, kind: Option<&str>) -> Option<Secret> {
     line.filter(|_| is_good).map(Secret::new)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;

@@ -9,7 +9,8 @@ mod places;
 mod resolve;
 #[cfg_attr(windows, path = "pipes.rs")]
 mod sessions;
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests;
 
 pub use self::environment::Environment;

@@ -34,7 +34,8 @@ mod file;
 #[cfg_attr(windows, path = "absent.rs")]
 mod region;
 mod ring;
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests;
 mod token;
 

@@ -4,7 +4,8 @@ pub mod area;
 pub mod client;
 mod dial;
 mod driver;
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod fake_screen;
 mod login;
 mod mailbox;

@@ -475,5 +475,6 @@ fn seed() -> u64 {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests;

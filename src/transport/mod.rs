@@ -29,7 +29,8 @@ mod socket;
 pub mod ssh;
 mod stale;
 mod tcp;
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests;
 pub mod tls;
 #[cfg_attr(windows, path = "windows/unix.rs")]

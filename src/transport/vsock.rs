@@ -105,7 +105,8 @@ fn explained(error: io::Error, cid: u32, port: u32) -> io::Error {
     io::Error::new(kind, text)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::transport::{ConnectError, connect as connect_to};

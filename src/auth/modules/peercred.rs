@@ -96,7 +96,8 @@ fn members(group: u32) -> Vec<u32> {
         .collect()
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::super::super::Peer;
     use super::super::super::tests::*;

@@ -11,7 +11,8 @@ mod claim;
 mod offer;
 mod pictures;
 mod server;
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests;
 
 pub use offer::{Offer, Placement};

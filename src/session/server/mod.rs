@@ -20,7 +20,8 @@ mod session;
 mod sharing;
 mod ssh;
 mod strangers;
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests;
 mod web;
 

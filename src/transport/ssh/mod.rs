@@ -23,7 +23,8 @@ mod program;
 mod remote;
 mod server;
 mod shared;
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests;
 mod wire;
 
