@@ -222,8 +222,8 @@ fn remove(session: &Session) -> Fate {
     }
 }
 
-#[cfg(unix)]
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::fs;
     use std::os::unix::net::UnixListener;

@@ -30,8 +30,8 @@ pub mod ssh;
 #[cfg_attr(windows, path = "systemd/absent.rs")]
 mod systemd;
 pub mod terminal;
-#[cfg(unix)]
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;
 pub mod tls;
 pub mod web;

@@ -142,8 +142,8 @@ fn run(helper: &str, question: &str, kind: Option<&str>) -> Option<Secret> {
     line.filter(|_| is_good).map(Secret::new)
 }
 
-#[cfg(unix)]
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;

@@ -9,8 +9,8 @@ mod places;
 mod resolve;
 #[cfg_attr(windows, path = "pipes.rs")]
 mod sessions;
-#[cfg(unix)]
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;
 
 pub use self::environment::Environment;

@@ -34,8 +34,8 @@ mod file;
 #[cfg_attr(windows, path = "absent.rs")]
 mod region;
 mod ring;
-#[cfg(unix)]
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;
 mod token;
 

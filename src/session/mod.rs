@@ -4,8 +4,8 @@ pub mod area;
 pub mod client;
 mod dial;
 mod driver;
-#[cfg(unix)]
 #[cfg(test)]
+#[cfg(unix)]
 mod fake_screen;
 mod login;
 mod mailbox;

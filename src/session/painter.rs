@@ -475,6 +475,6 @@ fn seed() -> u64 {
     }
 }
 
-#[cfg(unix)]
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -29,8 +29,8 @@ mod socket;
 pub mod ssh;
 mod stale;
 mod tcp;
-#[cfg(unix)]
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;
 pub mod tls;
 #[cfg_attr(windows, path = "windows/unix.rs")]

@@ -105,8 +105,8 @@ fn explained(error: io::Error, cid: u32, port: u32) -> io::Error {
     io::Error::new(kind, text)
 }
 
-#[cfg(unix)]
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use crate::transport::{ConnectError, connect as connect_to};

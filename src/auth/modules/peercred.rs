@@ -96,8 +96,8 @@ fn members(group: u32) -> Vec<u32> {
         .collect()
 }
 
-#[cfg(unix)]
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::super::super::Peer;
     use super::super::super::tests::*;

@@ -11,8 +11,8 @@ mod claim;
 mod offer;
 mod pictures;
 mod server;
-#[cfg(unix)]
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;
 
 pub use offer::{Offer, Placement};

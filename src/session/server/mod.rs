@@ -20,8 +20,8 @@ mod session;
 mod sharing;
 mod ssh;
 mod strangers;
-#[cfg(unix)]
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;
 mod web;
 

@@ -218,8 +218,8 @@ fn is_harmless(option: &str) -> bool {
     )
 }
 
-#[cfg(unix)]
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -23,8 +23,8 @@ mod program;
 mod remote;
 mod server;
 mod shared;
-#[cfg(unix)]
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;
 mod wire;
 

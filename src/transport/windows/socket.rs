@@ -13,6 +13,9 @@ use super::pipe::PipeStream;
 use super::probe::Probe;
 use super::{LinkInfo, TransportKind, Tuning};
 
+/// Slices the system takes at once; more are left for the next write.
+const MAX_SLICES: usize = 1024;
+
 /// What connects or was accepted.
 #[derive(Debug)]
 pub(super) enum Socket {
@@ -104,7 +107,10 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Pipe(pipe) => Pin::new(pipe).poll_write_vectored(cx, bufs),
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tcp(stream) => {
+                let bufs = bufs.get(..MAX_SLICES).unwrap_or(bufs);
+                Pin::new(stream).poll_write_vectored(cx, bufs)
+            }
         }
     }
 
