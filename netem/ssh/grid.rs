@@ -8,7 +8,6 @@ use crate::picture::Picture;
 use crate::process::Process;
 use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::process::Command;
 use xpra::types::Size;
 
 const SOURCE: Size = Size::new(640, 480);
@@ -74,7 +73,7 @@ fn through_sshd(client: Peer, server: Peer) -> Result<()> {
         };
         let url = sshd.url(&source.number().to_string());
         let remote = format!("--remote-xpra={proxy}");
-        shows(room, client, &[&url, &remote], &source, &screen)?;
+        shows(room, client, &running, &[&url, &remote], [&source, &screen])?;
         ensure!(running.process().is_running(), "the server ended with its client");
         Ok(())
     })
@@ -94,37 +93,35 @@ fn to_our_port(client: Peer) -> Result<()> {
             format!("[127.0.0.1]:{port} {public}"),
         )?;
         let bind = format!("--bind-ssh=127.0.0.1:{port},auth=fail,ssh-host-key={host_key}");
-        let _running = Server::start_also(room, Peer::Ours, Mode::Shadow, &source, &[bind])?;
+        let running = Server::start_also(room, Peer::Ours, Mode::Shadow, &source, &[bind])?;
         let url = format!("ssh://{}@127.0.0.1:{port}/{}", user()?, source.number());
-        shows(room, client, &[&url], &source, &screen)
+        shows(room, client, &running, &[&url], [&source, &screen])
     })
 }
 
 /// Attaches over ssh, sees a picture and the next one, and detaches.
-fn shows(room: &Room, client: Peer, words: &[&str], source: &Display, screen: &Display) -> Result<()> {
+fn shows(
+    room: &Room,
+    client: Peer,
+    server: &Server,
+    words: &[&str],
+    [source, screen]: [&Display; 2],
+) -> Result<()> {
     let shown = Shown::open(source, "card", 60, 40, &Picture::card(CARD, 1))?;
     let ssh = format!("--ssh={}", ssh_words(room).join(" "));
-    let command = |name: &str, display| -> Result<Command> {
-        let mut command = room.command(client, display)?;
-        command.arg(name).args(words).arg(&ssh).args(client.quiet(room));
-        if name == "attach" {
-            command.args(client.client_options(Via::Unix));
-        }
-        Ok(command)
-    };
-    let log = room.logs().join("client.log");
-    let mut viewer = Process::start("the client", command("attach", Some(screen))?, &log)?;
+    let mut command = room.command(client, Some(screen))?;
+    command
+        .arg("attach")
+        .args(words)
+        .arg(&ssh)
+        .args(client.quiet(room))
+        .args(client.client_options(Via::Unix));
+    let mut viewer = Process::start("the client", command, &room.logs().join("client.log"))?;
     for seed in [2, 3] {
         shown.show(&Picture::card(CARD, seed))?;
         sees(screen, seed)?;
     }
-    let detached = command("detach", None)?.output()?;
-    ensure!(
-        detached.status.success(),
-        "detach: {}\n{}",
-        detached.status,
-        String::from_utf8_lossy(&detached.stderr)
-    );
+    server.ask(room, Peer::Ours, Via::Unix, &["detach"])?;
     ended_well(&mut viewer)
 }
 
