@@ -317,11 +317,6 @@ impl ServerSession {
 
     fn packet(&mut self, connection: &mut Connection, packet: Packet, now: Instant) {
         let readonly = self.is_readonly();
-        match packet {
-            Packet::ShutdownServer => return self.end_server(false),
-            Packet::ExitServer => return self.end_server(true),
-            _ => {}
-        }
         let Stage::Client(session) = &mut self.stage else {
             return;
         };
@@ -423,7 +418,9 @@ impl ServerSession {
                 let (sender, receiver) = oneshot::channel();
                 self.answer = Some(self.ask_hub(HubRequest::Info(sender), receiver, Packet::InfoResponse));
             }
-            Packet::CommandRequest(words) => {
+            Packet::ShutdownServer if self.door.allows("stop") => self.end_server(false),
+            Packet::ExitServer if self.door.allows("exit") => self.end_server(true),
+            Packet::CommandRequest(words) if self.door.allows("command") => {
                 let words = words
                     .iter()
                     .take(64)

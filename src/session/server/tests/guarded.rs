@@ -1,7 +1,7 @@
 //! Doors that ask who comes in.
 
 use super::world::{World, hello, within};
-use crate::address::{Options, Secret};
+use crate::address::Secret;
 use crate::auth::client::Sources;
 use crate::auth::{Chain, Context, Handlers};
 use crate::codec::Dialect;
@@ -124,6 +124,25 @@ async fn what_is_no_secret_needs_no_password() {
     assert!(!world.server.is_finished());
 }
 
+/// What is answered without a password opens no way to what is not.
+#[tokio::test]
+async fn strangers_end_no_server() {
+    for request in ["version", "id", "connect_test"] {
+        for end in [Packet::ShutdownServer, Packet::ExitServer] {
+            let world = world(&["reject"]).await;
+            let mut caps = hello(&["rgb24"]);
+            caps.set("request", request);
+            let mut client = world.connect(Dialect::G6, caps).await;
+            client.hello().await;
+            client.send(end);
+            for _ in 0..5 {
+                let answer = asked(&world, &Request::Version, &[]).await;
+                assert!(matches!(answer, Ok(Answer::Version(_))), "{request}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn clients_are_asked_in_both_dialects() {
     let world = world(&["allow"]).await;
@@ -149,13 +168,7 @@ async fn a_client_without_digests_is_refused() {
 
 #[tokio::test]
 async fn a_socket_may_forbid_requests() {
-    let mut options = Options::new();
-    options.push("info", "no");
-    let door = Door {
-        options,
-        ..Door::default()
-    };
-    let world = World::behind(door, ServerConfig::default()).await;
+    let world = World::without("info").await;
     assert!(refusal(asked(&world, &INFO, &[]).await).starts_with(reason::PERMISSION_ERROR));
     assert!(matches!(
         asked(&world, &Request::Id, &[]).await,

@@ -1,9 +1,8 @@
 //! Those who only look how the session is doing.
 
 use super::world::{World, hello, within};
-use crate::address::Options;
 use crate::codec::Value;
-use crate::session::server::{Door, ServerConfig};
+use crate::session::server::ServerConfig;
 use crate::session::{Asker, RequestError, Watch, watch};
 use crate::telemetry::Sample;
 use crate::types::Rect;
@@ -94,13 +93,7 @@ fn parts_make_the_whole(sample: &Sample) {
 
 #[tokio::test]
 async fn who_asks_where_info_is_forbidden_is_told_so() {
-    let mut options = Options::new();
-    options.push("info", "no");
-    let door = Door {
-        options,
-        ..Door::default()
-    };
-    let world = World::behind(door, ServerConfig::default()).await;
+    let world = World::without("info").await;
     let script = async |mut observer: Observer| {
         let info = observer.info().await;
         let error = info.get("error").and_then(Value::as_text).unwrap();

@@ -1,6 +1,6 @@
 //! A server on a unix socket, and hand-made clients.
 
-use crate::address::{Address, Bind, DEFAULT_MIN_PORT, TransportKind};
+use crate::address::{Address, Bind, DEFAULT_MIN_PORT, Options, TransportKind};
 use crate::codec::{Dialect, Value};
 use crate::packet::{Capabilities, Draw, DrawAck, Packet, WindowPlace};
 use crate::picture::Decoder;
@@ -31,6 +31,17 @@ pub(super) struct World {
 impl World {
     pub(super) async fn new(config: ServerConfig) -> Self {
         Self::behind(Door::default(), config).await
+    }
+
+    /// One where that request is forbidden.
+    pub(super) async fn without(request: &str) -> Self {
+        let mut options = Options::new();
+        options.push(request, "no");
+        let door = Door {
+            options,
+            ..Door::default()
+        };
+        Self::behind(door, ServerConfig::default()).await
     }
 
     /// One that is entered through that door.
