@@ -15,11 +15,10 @@ use crate::session::area::Offer;
 use crate::session::client::{
     ClientOptions, ClientSession, Departure, Desktop, Direction, Identity, ToSession, Viewer, client_hello,
 };
-use crate::session::{Login, dial};
+use crate::session::{Login, dial, now};
 use crate::transport::connect;
 use crate::types::{Encoding, Size};
 use clap::ArgAction::Set;
-use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
@@ -142,17 +141,23 @@ impl AttachArgs {
 /// again.
 pub(super) async fn run(args: &AttachArgs, environment: &Environment) -> Result<ExitCode, Failure> {
     let mut reconnect = Reconnect::default();
+    // from the first loss on: a signal that comes while nobody listens is heard at the next pause
+    let mut farewell = None;
     loop {
         let mut connected = false;
         let failure = match attach(args, environment, &mut connected).await {
             Err(failure) if args.reconnect => failure,
             ended => return ended,
         };
-        let pause = reconnect.after(failure, connected, Instant::now())?;
-        let mut farewell = Farewell::new()?;
+        let pause = reconnect.after(failure, connected, now())?;
+        let farewell = match &mut farewell {
+            Some(farewell) => farewell,
+            none => none.insert(Farewell::new()?),
+        };
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            biased;
             number = farewell.recv() => return Ok(code_of_signal(Some(number))),
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

@@ -45,6 +45,10 @@ impl Reconnect {
         let Some((lost, since)) = &self.lost else {
             return Err(failure);
         };
+        // the user has had enough of looking
+        if matches!(failure.code, ExitCode::Interrupted | ExitCode::Terminated) {
+            return Err(failure);
+        }
         let beyond = [
             ExitCode::AuthenticationFailed,
             ExitCode::PasswordRequired,
@@ -123,5 +127,8 @@ mod tests {
             password.map_err(|failure| failure.code),
             Err(ExitCode::ConnectionLost)
         );
+        let interrupted = failure(ExitCode::Interrupted);
+        let left = reconnect.after(interrupted.clone(), false, now);
+        assert_eq!(left, Err(interrupted));
     }
 }
