@@ -5,6 +5,7 @@
 
 mod damage;
 mod rate;
+mod recent;
 mod rtt;
 mod share;
 mod window;

@@ -1,46 +1,14 @@
 //! [`Base`]: the round trip of a path whose queues are empty.
 
+use super::recent::Recent;
 use std::time::{Duration, Instant};
-
-/// The least value of the last one to two periods.
-#[derive(Clone, Copy, Debug)]
-struct Least {
-    /// Of the present and of the previous period.
-    values: [Option<Duration>; 2],
-    since: Instant,
-}
-
-impl Least {
-    /// Half the time a value is remembered.
-    const PERIOD: Duration = Duration::from_secs(15);
-
-    const fn new(now: Instant) -> Self {
-        Self {
-            values: [None, None],
-            since: now,
-        }
-    }
-
-    fn add(&mut self, value: Duration, now: Instant) {
-        let [present, previous] = &mut self.values;
-        if now.saturating_duration_since(self.since) >= Self::PERIOD {
-            *previous = present.take();
-            self.since = now;
-        }
-        *present = Some(present.map_or(value, |least| least.min(value)));
-    }
-
-    fn get(&self) -> Option<Duration> {
-        self.values.iter().flatten().min().copied()
-    }
-}
 
 /// Where the shortest round trip is taken from: the kernel's, echoes of pings, and pictures without their own time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Base {
     kernel: Option<Duration>,
-    pings: Least,
-    pictures: Least,
+    pings: Recent<Duration>,
+    pictures: Recent<Duration>,
 }
 
 impl Base {
@@ -50,8 +18,8 @@ impl Base {
     pub(super) const fn new(now: Instant) -> Self {
         Self {
             kernel: None,
-            pings: Least::new(now),
-            pictures: Least::new(now),
+            pings: Recent::new(Duration::min, now),
+            pictures: Recent::new(Duration::min, now),
         }
     }
 
@@ -85,6 +53,7 @@ impl Base {
 mod tests {
     use super::*;
 
+    const PERIOD: Duration = Recent::<Duration>::PERIOD;
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
@@ -92,9 +61,9 @@ mod tests {
         let now = Instant::now();
         let mut base = Base::new(now);
         base.picture(20 * MS, now);
-        base.picture(50 * MS, now + Least::PERIOD);
+        base.picture(50 * MS, now + PERIOD);
         assert_eq!(base.get(), Some(20 * MS));
-        base.picture(60 * MS, now + 2 * Least::PERIOD);
+        base.picture(60 * MS, now + 2 * PERIOD);
         assert_eq!(base.get(), Some(50 * MS));
     }
 

@@ -9,6 +9,7 @@
 //! the way than twice what it took before.
 
 use super::rate::{Rate, Sample};
+use super::recent::Recent;
 use super::rtt::Base;
 use super::share::{Report, Share};
 use crate::picture::LinkSpeed;
@@ -23,16 +24,14 @@ pub struct Window {
     in_flight: usize,
     /// Bytes that may be in flight.
     size: usize,
-    /// The most that were, in the present and in the previous period.
-    reached: [usize; 2],
-    reached_since: Instant,
+    /// The most that were.
+    reached: Recent<usize>,
     /// Set when that is given and not to be found out.
     fixed: Option<usize>,
     base: Base,
     rate: Rate,
-    /// The best rate seen, of the present and of the previous period.
-    best: [f64; 2],
-    best_since: Instant,
+    /// The best rate seen.
+    best: Recent<f64>,
     share: Share,
     /// What the kernel said last.
     network: Option<Network>,
@@ -90,8 +89,6 @@ impl Window {
     const LOST: Duration = Duration::from_secs(60);
     /// Pictures smaller than this say nothing about the rate.
     const RATE_BYTES: usize = 4 << 10;
-    /// Half the time the best rate is remembered.
-    const BEST_PERIOD: Duration = Duration::from_secs(15);
     /// A window that is full is looked at again no sooner than this.
     const TICK: Duration = Duration::from_micros(500);
 
@@ -101,13 +98,11 @@ impl Window {
             waiting: VecDeque::new(),
             in_flight: 0,
             size: Self::INITIAL,
-            reached: [0; 2],
-            reached_since: now,
+            reached: Recent::new(usize::max, now),
             fixed: None,
             base: Base::new(now),
             rate: Rate::default(),
-            best: [0.0; 2],
-            best_since: now,
+            best: Recent::new(f64::max, now),
             share: Share::default(),
             network: None,
             lost: false,
@@ -166,7 +161,7 @@ impl Window {
     }
 
     /// The time the path needs for so many bytes.
-    fn own(&self, bytes: usize) -> Duration {
+    pub fn own(&self, bytes: usize) -> Duration {
         Duration::from_secs_f64((bytes as f64 / (self.rate().0 as f64).max(1.0)).min(60.0))
     }
 
@@ -214,11 +209,7 @@ impl Window {
             since: since.unwrap_or(now),
         });
         self.in_flight += bytes;
-        if now.saturating_duration_since(self.reached_since) >= Self::BEST_PERIOD {
-            self.reached = [0, self.reached[0]];
-            self.reached_since = now;
-        }
-        self.reached[0] = self.reached[0].max(self.in_flight);
+        self.reached.add(self.in_flight, now);
     }
 
     /// The picture was acknowledged; `None` when no such picture is waiting.
@@ -254,7 +245,7 @@ impl Window {
                 own: latency.saturating_sub(base),
             });
             self.rate.add(sample, latency > base + own + target * 2);
-            self.remember_best(now);
+            self.best.add(self.rate().0 as f64, now);
             self.share.report(&Report {
                 now,
                 sent: sent.at,
@@ -263,7 +254,7 @@ impl Window {
                 target,
                 bytes: size,
                 rate: self.rate().0 as f64,
-                best: self.best.iter().copied().fold(0.0, f64::max),
+                best: self.best.get().unwrap_or_default(),
                 lost: std::mem::take(&mut self.lost),
                 calm: self.network.is_some() && !self.slack(target, own).is_zero(),
             });
@@ -271,8 +262,8 @@ impl Window {
         let rate = self.rate().0 as f64;
         let room = base + target + self.slack(target, self.own(sent.bytes));
         let wanted = (rate * room.as_secs_f64()).max(self.share.bytes());
-        let [present, previous] = self.reached;
-        let reach = (present.max(previous) * 2).clamp(Self::INITIAL, Self::MAX);
+        let reached = self.reached.get().unwrap_or_default();
+        let reach = (reached * 2).clamp(Self::INITIAL, Self::MAX);
         self.size = bytes(wanted).clamp(Self::MIN, reach);
     }
 
@@ -283,16 +274,6 @@ impl Window {
             let queue = network.rtt.saturating_sub(network.min_rtt);
             (target + own / 2).saturating_sub(queue).min(target)
         })
-    }
-
-    fn remember_best(&mut self, now: Instant) {
-        let rate = self.rate().0 as f64;
-        let [present, previous] = &mut self.best;
-        if now.saturating_duration_since(self.best_since) >= Self::BEST_PERIOD {
-            *previous = std::mem::take(present);
-            self.best_since = now;
-        }
-        *present = present.max(rate);
     }
 
     /// Time in queues aimed at: a quarter of the round trip, at least one scheduling hiccup, at most what is felt.
