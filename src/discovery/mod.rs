@@ -7,6 +7,7 @@ mod environment;
 pub mod mdns;
 mod places;
 mod resolve;
+mod session;
 #[cfg_attr(windows, path = "pipes.rs")]
 mod sessions;
 #[cfg(test)]
@@ -16,5 +17,6 @@ mod tests;
 pub use self::environment::Environment;
 pub use self::places::Places;
 pub use self::resolve::{DiscoveryError, resolve};
-pub use self::sessions::{Session, SocketId, target};
+pub use self::session::{Session, SocketId};
+pub use self::sessions::target;
 pub use crate::transport::{SessionState, probe_socket};

@@ -3,9 +3,9 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use super::{Places, SessionState};
+use super::{Places, Session, SessionState, SocketId};
 use crate::address::Target;
 use crate::system::user_id;
 
@@ -13,38 +13,13 @@ use crate::system::user_id;
 const PIPES: &str = r"\\.\pipe\";
 const XPRA: &str = r"Xpra\";
 
-/// A session's pipe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// The display it is named after: `:10`, `:Main`.
-    pub display: String,
-    /// The pipe.
-    pub path: PathBuf,
-    /// The name under which it is listed: that of all of xpra's pipes.
-    pub directory: PathBuf,
-    /// Pipes have no time.
-    pub modified: SystemTime,
-    /// Which pipe it is: they have no numbers, and all users the same.
-    pub id: SocketId,
-}
-
-/// What tells one socket file from another that took its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SocketId {
-    /// Device of the file system.
-    pub device: u64,
-    /// Inode.
-    pub inode: u64,
-    /// Owner.
-    pub uid: u32,
-}
-
 impl Session {
     fn of(name: &str) -> Self {
         Self {
             display: format!(":{name}"),
             path: path(name),
             directory: PathBuf::from(format!("{PIPES}{}", XPRA.trim_end_matches('\\'))),
+            // pipes have no time, no numbers, and the same for all users
             modified: SystemTime::UNIX_EPOCH,
             id: SocketId {
                 device: 0,
@@ -57,11 +32,6 @@ impl Session {
     /// A pipe is there for as long as its server.
     pub async fn state(&self) -> SessionState {
         SessionState::Live
-    }
-
-    /// How long ago the socket was touched, by that clock.
-    pub fn age(&self, now: SystemTime) -> Duration {
-        now.duration_since(self.modified).unwrap_or_default()
     }
 
     /// There is nothing to remove.

@@ -8,37 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 
-use super::{Places, SessionState, probe_socket};
+use super::{Places, Session, SessionState, SocketId, probe_socket};
 use crate::address::Target;
 
 /// How long one look at a socket takes at most (`endpoints.md` b.5).
 const PROBE: Duration = Duration::from_secs(5);
-
-/// A session's socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// The display it is named after: `:10`, `:proxy-123`.
-    pub display: String,
-    /// The socket.
-    pub path: PathBuf,
-    /// The directory under whose name it is listed.
-    pub directory: PathBuf,
-    /// When the socket was last touched: servers do so every minute.
-    pub modified: SystemTime,
-    /// Which file it is and whose.
-    pub id: SocketId,
-}
-
-/// What tells one socket file from another that took its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SocketId {
-    /// Device of the file system.
-    pub device: u64,
-    /// Inode.
-    pub inode: u64,
-    /// Owner.
-    pub uid: u32,
-}
 
 impl Session {
     fn at(directory: &Path, path: PathBuf, display: &str) -> Option<Self> {
@@ -61,11 +35,6 @@ impl Session {
     /// Whether somebody answers there.
     pub async fn state(&self) -> SessionState {
         probe_socket(&self.path, PROBE).await
-    }
-
-    /// How long ago the socket was touched, by that clock.
-    pub fn age(&self, now: SystemTime) -> Duration {
-        now.duration_since(self.modified).unwrap_or_default()
     }
 
     /// Removes the socket's file, if it is still the same file.

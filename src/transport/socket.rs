@@ -1,7 +1,7 @@
 //! A connected stream socket of any family, as an asynchronous byte stream.
 //!
-//! tokio has one type per family and none for vsock, and none can be shared with a [`Probe`](super::Probe); this is the one type
-//! under every transport that ends in a socket.
+//! tokio has one type per family and none for vsock, and none can be shared with a [`Probe`](super::Probe); this is
+//! the one type under every transport that ends in a socket.
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
