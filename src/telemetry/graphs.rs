@@ -95,6 +95,17 @@ pub const GRAPHS: &[Graph] = &[
     },
 ];
 
+impl Graph {
+    /// What a line says of a client now.
+    pub fn value(&self, line: &Line, client: &Client) -> String {
+        let value = line.reading.of(client);
+        value.map_or_else(
+            || line.reading.absence(client).to_owned(),
+            |value| self.unit.show(value),
+        )
+    }
+}
+
 impl Reading {
     /// The number, if the server tells it.
     pub fn of(self, client: &Client) -> Option<f64> {

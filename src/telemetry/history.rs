@@ -1,6 +1,6 @@
 //! [`History`]: samples over time.
 
-use super::graphs::Reading;
+use super::graphs::{Graph, Reading};
 use super::sample::{Client, Sample};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -35,6 +35,13 @@ impl History {
                 fill(client, before, sample.at.saturating_sub(then.at));
             }
         }
+        // of older ones only numbers are asked
+        if let Some(old) = self.samples.back_mut() {
+            old.server = Vec::new();
+            for client in &mut old.clients {
+                (client.facts, client.windows) = (Vec::new(), Vec::new());
+            }
+        }
         if self.samples.len() >= self.capacity {
             self.samples.pop_front();
         }
@@ -62,9 +69,23 @@ impl History {
         (at(self.samples.front()), at(self.samples.back()))
     }
 
-    /// A number of a client over time, without the times when it was not known.
-    pub fn series(&self, client: &str, reading: Reading) -> Series {
-        let points = self.samples.iter().filter_map(|sample| {
+    /// The lines of a graph since then, in seconds since watching began, and where its scale ends.
+    pub fn plot(&self, client: &str, graph: &Graph, since: f64) -> (Vec<Series>, f64) {
+        let lines = graph.lines.iter();
+        let lines: Vec<_> = lines
+            .map(|line| self.series(client, line.reading, since))
+            .collect();
+        let most = lines.iter().flatten().map(|(_, value)| *value);
+        let end = graph.unit.end_of_scale(most.fold(0.0, f64::max));
+        (lines, end)
+    }
+
+    /// A number of a client since then, without the times when it was not known.
+    pub fn series(&self, client: &str, reading: Reading, since: f64) -> Series {
+        let first = self
+            .samples
+            .partition_point(|sample| sample.at.as_secs_f64() < since);
+        let points = self.samples.range(first..).filter_map(|sample| {
             let value = reading.of(sample.client(client)?)?;
             Some((sample.at.as_secs_f64(), value))
         });

@@ -1,7 +1,7 @@
 //! The graphs as a picture: SVG that is readable on light and on dark ground.
 
 use super::graphs::{GRAPHS, Graph, nice};
-use super::history::{History, Series};
+use super::history::History;
 use super::sample::Client;
 use std::fmt::{Arguments, Write as _};
 
@@ -86,15 +86,7 @@ impl Scale {
 }
 
 fn draw(out: &mut String, top: f64, scale: Scale, history: &History, client: &str, graph: &Graph) {
-    let lines: Vec<Series> = graph
-        .lines
-        .iter()
-        .map(|line| history.series(client, line.reading))
-        .collect();
-    let values = lines
-        .iter()
-        .flat_map(|series| series.iter().map(|(_, value)| *value));
-    let most = graph.unit.end_of_scale(values.fold(0.0, f64::max));
+    let (lines, most) = history.plot(client, graph, 0.0);
     let legend = legend(graph, history.last().and_then(|sample| sample.client(client)));
     let rows = legend.last().map_or(1, |(row, ..)| *row + 1);
     let above = TOP + ROW * f64::from(rows);
@@ -145,11 +137,7 @@ fn draw(out: &mut String, top: f64, scale: Scale, history: &History, client: &st
 fn legend(graph: &Graph, client: Option<&Client>) -> Vec<(u32, f64, String)> {
     let (mut row, mut x) = (0, LEFT);
     let entries = graph.lines.iter().map(|line| {
-        let reading = line.reading;
-        let last = client.map(|client| match reading.of(client) {
-            Some(value) => graph.unit.show(value),
-            None => reading.absence(client).to_owned(),
-        });
+        let last = client.map(|client| graph.value(line, client));
         let text = format!("{} {}", line.label, last.unwrap_or_default());
         let width = 28.0 + LETTER * f64::from(u32::try_from(text.chars().count()).unwrap_or(0));
         if x + width > WIDTH && x > LEFT {

@@ -96,7 +96,7 @@ fn rates_are_differences_unless_the_server_tells_them() {
     assert_eq!(rate(&mut history, 100, 3), None, "another connection");
     assert_eq!(history.len(), 3);
     assert_eq!(history.span(), (2.0, 3.0));
-    let series = history.series("1", Reading::Metric("sent"));
+    let series = history.series("1", Reading::Metric("sent"), 0.0);
     assert_eq!(series, [(2.0, 5000.0), (2.0, 6000.0), (3.0, 100.0)]);
 }
 
@@ -113,7 +113,7 @@ fn means_are_of_the_time_between_two_samples() {
         history.push(read(&told(count, sum), second as u64));
     }
     assert_eq!(
-        history.series("1", reading),
+        history.series("1", reading, 0.0),
         [(1.0, 5.0)],
         "nothing new, and another connection"
     );

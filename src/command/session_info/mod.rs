@@ -151,7 +151,9 @@ struct Book {
 
 impl Book {
     fn open(args: &SessionInfoArgs, name: String, has_colours: bool) -> Result<Self, Failure> {
-        let create = |path: &PathBuf| File::create(path).map_err(|error| cannot_write(path, &error));
+        let create = |path: &PathBuf| {
+            File::create(path).map_err(|error| Failure::cannot_write(path.display(), &error))
+        };
         let record = args.record.as_ref().map(create).transpose()?;
         // better now than after an hour
         args.svg.as_ref().map(create).transpose()?;
@@ -167,7 +169,8 @@ impl Book {
     /// Takes a sample, and tells whether it was the last.
     fn take(&mut self, sample: Sample, out: Option<&mut (dyn Write + '_)>) -> Result<bool, Failure> {
         self.view.history.push(sample);
-        if let Some(sample) = self.view.history.last() {
+        let is_written = self.record.is_some() || out.is_some();
+        if let Some(sample) = self.view.history.last().filter(|_| is_written) {
             let json = sample.to_json();
             if let Some(record) = &mut self.record {
                 writeln!(record, "{json}")?;
@@ -191,13 +194,8 @@ impl Book {
             None => format!("{}, without a client", self.name),
         };
         let picture = svg(&self.view.history, &client.unwrap_or_default(), &title);
-        std::fs::write(path, picture).map_err(|error| cannot_write(path, &error))
+        std::fs::write(path, picture).map_err(|error| Failure::cannot_write(path.display(), &error))
     }
-}
-
-fn cannot_write(path: &std::path::Path, error: &io::Error) -> Failure {
-    let message = format!("cannot write '{}': {error}", path.display());
-    Failure::new(ExitCode::IoError, message)
 }
 
 /// The terminal, for as long as it is ours.

@@ -207,11 +207,7 @@ impl View {
         let mut words = vec![Span::styled(format!("{}  ", graph.title), BOLD)];
         let marks = || COLOURS.into_iter().zip(MARKERS);
         for (line, (colour, (_, symbol))) in graph.lines.iter().zip(marks()) {
-            let value = line.reading.of(client);
-            let value = value.map_or_else(
-                || line.reading.absence(client).to_owned(),
-                |value| graph.unit.show(value),
-            );
+            let value = graph.value(line, client);
             // no-break spaces keep a name and its value on one row
             let symbol = if self.has_colours {
                 String::new()
@@ -228,18 +224,7 @@ impl View {
         frame.render_widget(Paragraph::new(legend).wrap(Wrap { trim: true }), head);
         let (_, now) = self.history.span();
         let begin = (now - SPAN).max(0.0);
-        let series = graph.lines.iter().map(|line| {
-            let mut series = self.history.series(&client.id, line.reading);
-            series.retain(|(at, _)| *at >= begin);
-            series
-        });
-        let series: Vec<_> = series.collect();
-        let most = series
-            .iter()
-            .flatten()
-            .map(|(_, value)| *value)
-            .fold(0.0, f64::max);
-        let most = graph.unit.end_of_scale(most);
+        let (series, most) = self.history.plot(&client.id, graph, begin);
         let sets = series.iter().zip(marks()).map(|(points, (colour, (marker, _)))| {
             Dataset::default()
                 .marker(if self.has_colours { Marker::Braille } else { marker })
