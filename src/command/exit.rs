@@ -128,6 +128,11 @@ impl Failure {
         }
     }
 
+    /// A file that cannot be written.
+    pub fn cannot_write(path: impl fmt::Display, error: &io::Error) -> Self {
+        Self::new(ExitCode::IoError, format!("cannot write '{path}': {error}"))
+    }
+
     /// The same, told with where it happened.
     pub fn at(self, place: impl fmt::Display) -> Self {
         Self {

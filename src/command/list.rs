@@ -1,6 +1,6 @@
 //! `list`: the sessions of this machine, in xpra's words (`endpoints.md` b.6).
 
-use super::wall_clock;
+use crate::session::wall_clock;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write;

@@ -272,15 +272,6 @@ impl Subcommand {
     }
 }
 
-/// The time files are stamped with.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the age of a file is told by the wall clock"
-)]
-fn wall_clock() -> std::time::SystemTime {
-    std::time::SystemTime::now()
-}
-
 /// The help text of the program, its subcommands in groups.
 fn help(command: &clap::Command) -> String {
     let mut text = format!(

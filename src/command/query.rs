@@ -80,13 +80,7 @@ pub(super) async fn screenshot(
         out.write_all(&data)?;
         out.flush()?;
     } else if saved {
-        let failed = |error| {
-            Failure::new(
-                ExitCode::IoError,
-                format!("cannot write '{}': {error}", args.file),
-            )
-        };
-        std::fs::write(&args.file, &data).map_err(failed)?;
+        std::fs::write(&args.file, &data).map_err(|error| Failure::cannot_write(&args.file, &error))?;
     }
     if args.query.json && args.file != "-" {
         let facts = json!({

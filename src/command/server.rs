@@ -75,20 +75,19 @@ pub(super) struct Route {
 }
 
 impl Route {
+    /// Where to, how, and who asks.
+    fn split(self) -> (Address, ConnectOptions, Asker) {
+        let asker = Asker {
+            username: self.username,
+            handlers: self.handlers,
+            encryption: self.encryption,
+        };
+        (self.address, self.options, asker)
+    }
+
     /// Asks the server something and waits for the answer.
     pub(super) async fn ask(self, request: &Request) -> Result<Answer, Failure> {
-        let Self {
-            address,
-            options,
-            username,
-            handlers,
-            encryption,
-        } = self;
-        let asker = Asker {
-            username,
-            handlers,
-            encryption,
-        };
+        let (address, options, asker) = self.split();
         let open = async || connect(&address, &options).await.map(Opened::from);
         let answer = ask(open, request, asker).await?;
         answer.map_err(|error| Failure::from(error).at(&address))
@@ -96,18 +95,7 @@ impl Route {
 
     /// Watches the session until it is told to end, or the server ends that.
     pub(super) async fn watch(self, how: Watch) -> Result<(), Failure> {
-        let Self {
-            address,
-            options,
-            username,
-            handlers,
-            encryption,
-        } = self;
-        let asker = Asker {
-            username,
-            handlers,
-            encryption,
-        };
+        let (address, options, asker) = self.split();
         let open = async || connect(&address, &options).await.map(Opened::from);
         let outcome = watch(open, asker, how).await?;
         outcome.map_err(|error| match error {

@@ -7,7 +7,7 @@ use std::future::{Future, poll_fn};
 use std::io::IoSlice;
 use std::pin::pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// What a session does with its connection; called only by [`drive`], one call at a time.
@@ -270,4 +270,13 @@ fn consume(connection: &mut Connection, n: usize) {
 )]
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// The time by the calendar, which files are stamped with and certificates end by.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place of the library that reads the clock"
+)]
+pub fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }

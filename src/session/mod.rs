@@ -16,7 +16,7 @@ pub mod server;
 mod watch;
 
 pub use dial::{Caller, Opened, dial};
-pub use driver::{Handler, drive, now};
+pub use driver::{Handler, drive, now, wall_clock};
 pub use login::Login;
 pub use mailbox::{Disconnected, Mailbox, Outbox, mailbox};
 pub use painter::{Painter, Piece};

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// How long a server may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What may be asked of a server without becoming one of its clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,12 +156,11 @@ where
     Ok(asking.outcome(end))
 }
 
-/// The hello of a request, in the words of all generations at once.
-fn capabilities(request: &Request, token: &str, username: &str) -> Capabilities {
+/// The hello of somebody without windows, in the words of all generations at once.
+pub(super) fn windowless(username: &str) -> Capabilities {
     let mut hello = Capabilities::default();
     hello
         .set("wants", Value::List(Vec::new()))
-        .set("connect", false)
         .set("username", username);
     for part in [
         "keyboard",
@@ -171,12 +170,19 @@ fn capabilities(request: &Request, token: &str, username: &str) -> Capabilities 
         "ui_client",
         "wants_aliases",
         "wants_encodings",
-        "wants_features",
         "wants_sound",
-        "wants_versions",
         "webcam",
         "windows",
     ] {
+        hello.set(part, false);
+    }
+    hello
+}
+
+/// The hello of a request.
+fn capabilities(request: &Request, token: &str, username: &str) -> Capabilities {
+    let mut hello = windowless(username);
+    for part in ["connect", "wants_features", "wants_versions"] {
         hello.set(part, false);
     }
     let (name, legacy) = request.names();

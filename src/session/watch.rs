@@ -3,7 +3,7 @@
 use super::dial::{Caller, Opened, dial};
 use super::driver::Handler;
 use super::login::Login;
-use super::request::{Asker, RequestError};
+use super::request::{Asker, RequestError, TIMEOUT, windowless};
 use crate::auth::Answer as Proof;
 use crate::auth::client::ClientAuthError;
 use crate::codec::{Dialect, Value};
@@ -14,9 +14,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
-
-/// How long a server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How a session is to be watched.
 #[derive(Debug)]
@@ -45,7 +42,7 @@ where
 {
     let config = ConnectionConfig {
         encryption: asker.encryption,
-        login_timeout: PATIENCE,
+        login_timeout: TIMEOUT,
         ..ConnectionConfig::default()
     };
     let hello = capabilities(&watch.uuid, &asker.username);
@@ -62,34 +59,18 @@ where
     Ok(watcher.outcome(end))
 }
 
-/// The hello of a client that has no windows, in the words of all generations at once. Nothing is said of `steal`: 3.1
-/// lets nobody in who would not take a busy session, and then takes it for those with windows only.
+/// Nothing is said of `steal`: 3.1 lets nobody in who would not take a busy session, and then takes it for those with
+/// windows only.
 fn capabilities(uuid: &str, username: &str) -> Capabilities {
-    let mut hello = Capabilities::default();
+    let mut hello = windowless(username);
     hello
         .set("request", "event")
         .set("event_request", true)
-        .set("wants", Value::List(Vec::new()))
         .set("wants_features", true)
         .set("info-namespace", true)
         .set("share", true)
         .set("uuid", uuid)
-        .set("username", username)
         .set("client_type", "xpra-rs session-info");
-    for part in [
-        "keyboard",
-        "mouse",
-        "network-state",
-        "pointer",
-        "ui_client",
-        "wants_aliases",
-        "wants_encodings",
-        "wants_sound",
-        "webcam",
-        "windows",
-    ] {
-        hello.set(part, false);
-    }
     hello
 }
 
@@ -198,17 +179,15 @@ impl Handler for Watcher {
 
     fn deadline(&self) -> Option<Instant> {
         match self.asked {
-            Some(asked) => Some(asked + PATIENCE),
+            Some(asked) => Some(asked + TIMEOUT),
             None => self.next,
         }
     }
 
     fn timeout(&mut self, connection: &mut Connection, now: Instant) {
         match self.asked {
-            Some(asked) if now >= asked + PATIENCE => self.fail(connection, RequestError::NoReply),
-            Some(_) => {}
-            None if self.next.is_some_and(|at| now >= at) => self.ask(connection, now),
-            None => {}
+            Some(_) => self.fail(connection, RequestError::NoReply),
+            None => self.ask(connection, now),
         }
     }
 }

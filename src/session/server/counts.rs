@@ -106,8 +106,7 @@ impl Counts {
             part
         };
         let base = window.base().unwrap_or(Duration::ZERO).as_secs_f64() * 1e3;
-        #[expect(clippy::cast_precision_loss, reason = "bytes of one picture")]
-        let own = acked.bytes as f64 / window.rate().0.max(1) as f64 * 1e3;
+        let own = window.own(acked.bytes).as_secs_f64() * 1e3;
         self.propagation.add(part(base));
         self.transmission.add(part(own));
         self.network_queue.add(rest);

@@ -10,10 +10,11 @@ use crate::packet::Capabilities;
 use crate::picture::Client;
 use crate::protocol::Connection;
 use crate::session::screen::ClientId;
+use crate::session::wall_clock;
 use crate::transport::LinkInfo;
 use crate::transport::tls::TlsFacts;
 use crate::types::{Latencies, Size};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// What one client reported.
 #[derive(Clone, Debug)]
@@ -219,12 +220,6 @@ fn doors(facts: &Facts) -> Value {
         map.insert(name.as_str(), about);
     }
     map
-}
-
-/// The time certificates end by.
-#[expect(clippy::disallowed_methods, reason = "certificates are valid by the calendar")]
-fn wall_clock() -> SystemTime {
-    SystemTime::now()
 }
 
 /// The TLS of a connection.

@@ -46,8 +46,11 @@ impl WebFacts {
     }
 
     async fn sample(&self) -> Option<Sample> {
+        if !self.tells_info {
+            return None;
+        }
         let (sender, receiver) = oneshot::channel();
-        let _ended = self.tells_info.then(|| self.hub.send(HubRequest::Info(sender)));
+        let _ended = self.hub.send(HubRequest::Info(sender));
         let info = receiver.await.ok()?;
         let uptime = crate::session::now().saturating_duration_since(self.facts.started);
         Some(Sample::read(&info, uptime, ""))
