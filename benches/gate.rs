@@ -2,8 +2,8 @@
 //!
 //! Compares a commit (HEAD, unless told otherwise) with the files as they are, on this machine, in the order of what
 //! can be trusted most: simulated sessions and counted instructions, which are exact, then wall times taken in turns,
-//! which noise can hide (`gate/noise.rs`, `gate/verdict.rs`). What is 3 % slower, or a millisecond later in simulated
-//! time, is found; builds of the same sources raise a false alarm in less than one comparison of a hundred.
+//! which noise can hide (`gate/noise.rs`, `gate/verdict.rs`). What is 3 % slower is found, and a simulated latency a
+//! millisecond later; builds of the same sources raise a false alarm in less than one comparison of a hundred.
 //!
 //! Exit status: 0 nothing is worse, 1 something is, 2 there was nothing to compare or it could not be done.
 
@@ -15,6 +15,8 @@
 
 #[path = "gate/build.rs"]
 mod build;
+#[path = "../sim/cores.rs"]
+mod cores;
 #[path = "gate/count.rs"]
 mod count;
 #[allow(dead_code, unused_imports, reason = "its tests are run by the test target")]
@@ -38,10 +40,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 
 use crate::build::{Build, Workshop};
-use crate::verdict::{Finding, Verdict};
+use crate::verdict::{Finding, Stage, Verdict};
 
 /// Compares the speed of a commit with that of the files as they are.
 #[derive(Debug, Parser)]
@@ -65,7 +67,7 @@ pub(crate) struct Options {
     /// Write `summary.md` and `changes.svg` into this folder.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Make every case so many percent slower in the second build.
+    /// Make every case so many percent slower in the second build (counts: cases of at most 64 KiB).
     #[arg(long, value_name = "PERCENT", default_value_t = 0)]
     plant: u32,
     /// Compare the files with themselves so many times, each time with and without a planted slow-down of 3 %.
@@ -77,14 +79,6 @@ pub(crate) struct Options {
     /// What cargo says when benches are only to be tried.
     #[arg(long, hide = true)]
     test: bool,
-}
-
-/// As words of the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Stage {
-    Simulated,
-    Instructions,
-    Time,
 }
 
 fn main() -> ExitCode {
@@ -144,16 +138,25 @@ fn compare(options: &Options, workshop: &Workshop, before: &Build, after: &Build
         eprintln!("simulated sessions");
         findings.extend(scoreboard::compare(&before.scoreboard, &workshop.play(after)?)?);
     }
-    let (Some(old), Some(new)) = (&before.twins, &after.twins) else {
-        eprintln!(
-            "skipped: instructions and time, for {} has no benches/twins.rs",
-            options.base
-        );
-        ensure!(!findings.is_empty(), "there is nothing to compare");
-        return Ok(findings);
-    };
+    if has(Stage::Instructions) || has(Stage::Time) {
+        if let (Some(old), Some(new)) = (&before.twins, &after.twins) {
+            findings.extend(measured(options, old, new)?);
+        } else {
+            eprintln!(
+                "skipped: instructions and time, for {} has no benches/twins.rs",
+                options.base
+            );
+        }
+    }
+    ensure!(!findings.is_empty(), "there is nothing to compare");
+    Ok(findings)
+}
+
+/// The stages that do cases one by one.
+fn measured(options: &Options, old: &Path, new: &Path) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
     let cases = common(old, new, &options.only)?;
-    if has(Stage::Instructions) {
+    if options.stages.contains(&Stage::Instructions) {
         if count::is_possible() {
             eprintln!("instructions of {} cases", cases.len());
             findings.extend(counted(old, new, &cases, options.plant)?);
@@ -161,11 +164,10 @@ fn compare(options: &Options, workshop: &Workshop, before: &Build, after: &Build
             eprintln!("skipped: valgrind is not installed");
         }
     }
-    if has(Stage::Time) {
+    if options.stages.contains(&Stage::Time) {
         eprintln!("wall time of {} cases", cases.len());
         findings.extend(time::compare(old, new, &cases, options.plant)?);
     }
-    ensure!(!findings.is_empty(), "there is nothing to compare");
     Ok(findings)
 }
 
@@ -211,11 +213,16 @@ pub(crate) fn machine() -> String {
     let model = info
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let load = read("/proc/loadavg");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!(
         "{cores} cores of {}, load {}",
         model.map_or("an unknown kind", |(_, name)| name),
-        load.split(' ').next().unwrap_or_default()
+        load()
     )
+}
+
+/// The load average of the last minute.
+pub(crate) fn load() -> String {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').next().unwrap_or_default().to_owned()
 }

@@ -14,6 +14,7 @@
 )]
 
 mod client;
+mod cores;
 #[allow(dead_code, reason = "shared with the tool, which uses other parts")]
 mod lab;
 #[allow(dead_code, reason = "shared with the tool, which uses other parts")]

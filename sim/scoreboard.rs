@@ -2,14 +2,12 @@
 //!
 //! `scoreboard.txt` is part of the repository, so a change of delivery shows as a change of numbers in review.
 
+use crate::cores;
 use crate::lab::{Played, Setup, play};
 use crate::profile::Profile;
 use crate::tcp::Algorithm;
 use anyhow::Result;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What is at the top of the file.
 const HEAD: &str = "\
@@ -28,18 +26,9 @@ pub(crate) fn file() -> PathBuf {
 /// Plays everything.
 pub(crate) fn play_all() -> Result<Vec<(Profile, Played)>> {
     let profiles = Profile::all()?;
-    let (next, played) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-    let work = || {
-        while let Some((index, profile)) = take(&profiles, &next) {
-            let course = play(&Setup::new(profile.clone(), 1, Algorithm::Cubic));
-            played.lock().unwrap().insert(index, course);
-        }
-    };
-    std::thread::scope(|scope| {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        (0..cores).for_each(|_| drop(scope.spawn(work)));
+    let played = cores::each(&profiles, |profile| {
+        play(&Setup::new(profile.clone(), 1, Algorithm::Cubic))
     });
-    let played = played.into_inner().unwrap().into_values();
     Ok(profiles.into_iter().zip(played).collect())
 }
 
@@ -57,11 +46,6 @@ pub(crate) fn table(played: &[(Profile, Played)]) -> String {
 }
 
 const WIDTHS: [usize; 11] = [8, 9, 9, 9, 9, 6, 8, 6, 7, 7, 16];
-
-fn take<'a>(profiles: &'a [Profile], next: &AtomicUsize) -> Option<(usize, &'a Profile)> {
-    let index = next.fetch_add(1, Ordering::Relaxed);
-    Some((index, profiles.get(index)?))
-}
 
 fn line(name: &str, played: &Played) -> String {
     let outcome = &played.outcome;

@@ -12,6 +12,7 @@
 
 #[path = "../netem/chart.rs"]
 mod chart;
+mod cores;
 mod lab;
 #[allow(
     dead_code,

@@ -4,11 +4,10 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use anyhow::{Context, Result, ensure};
+
+use crate::cores;
 
 /// The function of `twin.rs` around what is counted.
 const COUNTED: &str = "--toggle-collect=*::measured";
@@ -23,24 +22,8 @@ pub(crate) fn is_possible() -> bool {
 
 /// The instructions of each program with its arguments, as many at a time as there are cores.
 pub(crate) fn all(jobs: &[(&Path, Vec<String>)]) -> Result<Vec<u64>> {
-    let (next, counts) = (AtomicUsize::new(0), Mutex::new(vec![Ok(0); jobs.len()]));
-    let work = || {
-        while let index = next.fetch_add(1, Ordering::Relaxed)
-            && let Some((program, arguments)) = jobs.get(index)
-        {
-            let count = one(program, arguments, &[]).map_err(|error| format!("{error:#}"));
-            counts.lock().unwrap()[index] = count;
-        }
-    };
-    thread::scope(|scope| {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        (0..cores).for_each(|_| drop(scope.spawn(work)));
-    });
-    let counts = counts.into_inner().unwrap();
-    counts
-        .into_iter()
-        .map(|count| count.map_err(anyhow::Error::msg))
-        .collect()
+    let counts = cores::each(jobs, |(program, arguments)| one(program, arguments, &[]));
+    counts.into_iter().collect()
 }
 
 /// The instructions of one run.

@@ -23,7 +23,7 @@ text{font:12px system-ui,sans-serif;fill:#333}.t{font-size:14px;font-weight:600}
 /// A sentence, what is not the same, and everything folded away.
 pub(crate) fn markdown(head: &str, findings: &[Finding]) -> String {
     let mut text = format!("{head}\n\n");
-    for stage in [Stage::Virtual, Stage::Count, Stage::Time] {
+    for stage in [Stage::Simulated, Stage::Instructions, Stage::Time] {
         let of_stage: Vec<&Finding> = findings.iter().filter(|finding| finding.stage == stage).collect();
         if of_stage.is_empty() {
             continue;
@@ -66,7 +66,11 @@ fn rows(text: &mut String, findings: &[&Finding]) {
             || "exact".to_owned(),
             |[low, high]| format!("{:+.1} … {:+.1} %", low * 100.0, high * 100.0),
         );
-        let digits = if finding.stage == Stage::Count { 0 } else { 2 };
+        let digits = if finding.stage == Stage::Instructions {
+            0
+        } else {
+            2
+        };
         put(
             text,
             format_args!(
@@ -82,6 +86,10 @@ fn rows(text: &mut String, findings: &[&Finding]) {
     }
 }
 
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}
+
 /// A line for each figure: a dot for the change, a bar for where it may be.
 pub(crate) fn svg(head: &str, findings: &[Finding]) -> String {
     let bottom = TOP + LINE * findings.len() as f64;
@@ -93,7 +101,7 @@ pub(crate) fn svg(head: &str, findings: &[Finding]) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {}\" role=\"img\">\n<style>{STYLE}</style>\n\
          <text class=\"t\" x=\"10\" y=\"20\">{}</text>\n",
         bottom + 12.0,
-        head.replace('&', "&amp;").replace('<', "&lt;")
+        escape(head)
     );
     let (faster, slower) = (across(-0.03), across(0.03));
     put(
@@ -128,7 +136,7 @@ pub(crate) fn svg(head: &str, findings: &[Finding]) -> String {
             format_args!(
                 "<text x=\"10\" y=\"{:.1}\">{}, {}</text>",
                 y + 4.0,
-                finding.name,
+                escape(&finding.name),
                 finding.stage
             ),
         );

@@ -41,7 +41,9 @@ pub(crate) fn compare(before: &str, after: &str) -> Result<Vec<Finding>> {
     for (profile, old) in &before {
         let Some(new) = after.get(profile) else { continue };
         for (column, better) in JUDGED {
-            if let (Some(&old), Some(&new)) = (old.get(column), new.get(column)) {
+            if let (Some(&old), Some(&new)) = (old.get(column), new.get(column))
+                && (old.is_finite() || new.is_finite())
+            {
                 findings.push(judge(format!("{profile}/{column}"), better, old, new));
             }
         }
@@ -55,7 +57,12 @@ fn judge(name: String, better: Better, before: f64, after: f64) -> Finding {
         Better::Sooner | Better::Shorter => after - before,
         Better::More => before - after,
     };
-    let change = if before > 0.0 { worse / before } else { 0.0 };
+    let change = match worse {
+        // from never or to it: all of it
+        _ if worse.is_infinite() => worse.signum(),
+        _ if before > 0.0 => worse / before,
+        _ => 0.0,
+    };
     let is_large = |worse: f64| match better {
         Better::Sooner => worse >= LATENCY_MS || worse >= ROUNDING && worse >= before * FOUND,
         Better::Shorter => worse * 1000.0 >= LATENCY_MS && worse >= before * FOUND,
@@ -69,7 +76,7 @@ fn judge(name: String, better: Better, before: f64, after: f64) -> Finding {
         Verdict::Same
     };
     Finding {
-        stage: Stage::Virtual,
+        stage: Stage::Simulated,
         name,
         before,
         after,
@@ -79,7 +86,7 @@ fn judge(name: String, better: Better, before: f64, after: f64) -> Finding {
     }
 }
 
-/// The line of names begins with `#` and ends with `course`; a dash is no figure.
+/// The line of names begins with `#` and ends with `course`; a dash is what never came.
 fn read(text: &str) -> Result<Board> {
     let head = text
         .lines()
@@ -91,7 +98,11 @@ fn read(text: &str) -> Result<Board> {
         let mut words = line.split_whitespace();
         let Some(profile) = words.next() else { continue };
         let figures = columns.iter().zip(words);
-        let figures = figures.filter_map(|(column, word)| Some(((*column).to_owned(), word.parse().ok()?)));
+        let figure = |word: &str| match word {
+            "-" => Some(f64::INFINITY),
+            word => word.parse().ok(),
+        };
+        let figures = figures.filter_map(|(column, word)| Some(((*column).to_owned(), figure(word)?)));
         board.insert(profile.to_owned(), figures.collect());
     }
     Ok(board)
@@ -112,7 +123,10 @@ mod tests {
             .find(|line| line.starts_with(&format!("{profile} ")))
             .unwrap();
         let mut words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        words[column] = format!("{:.2}", change(words[column].parse().unwrap()));
+        words[column] = match change(words[column].parse().unwrap()) {
+            never if never.is_infinite() => "-".to_owned(),
+            figure => format!("{figure:.2}"),
+        };
         BOARD.replace(line, &words.join(" "))
     }
 
@@ -136,6 +150,21 @@ mod tests {
         assert_eq!(worse(&with("lan", "p50", |ms| ms + 1.0)), ["lan/p50"]);
         assert_eq!(worse(&with("wifi", "p50", |ms| ms * 1.031)), ["wifi/p50"]);
         assert_eq!(worse(&with("wifi", "shown", |fps| fps * 0.969)), ["wifi/shown"]);
+    }
+
+    /// A session that never recovers has no figure to tell.
+    #[test]
+    fn what_never_comes_is_found() {
+        let lost = with("roam", "back", |_| f64::INFINITY);
+        assert_eq!(worse(&lost), ["roam/back"]);
+        let findings = compare(&lost, BOARD).unwrap();
+        let found = findings
+            .iter()
+            .find(|finding| finding.name == "roam/back")
+            .unwrap();
+        assert_eq!(found.verdict, Verdict::Better);
+        // it is written into pictures
+        assert!(found.change.is_finite());
     }
 
     #[test]

@@ -13,6 +13,8 @@
 #[allow(dead_code, reason = "shared by all benches, each uses a part")]
 #[path = "../cases/mod.rs"]
 mod cases;
+#[path = "../../sim/cores.rs"]
+mod cores;
 #[allow(dead_code, reason = "the gate uses the rest")]
 mod count;
 mod noise;
@@ -188,5 +190,5 @@ fn the_report_tells_what_is_worse() {
         svg.contains("head &amp; more") && svg.matches("<circle").count() == 2,
         "{svg}"
     );
-    assert_eq!(findings[0].stage, Stage::Count);
+    assert_eq!(findings[0].stage, Stage::Instructions);
 }

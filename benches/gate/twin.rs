@@ -12,7 +12,7 @@ const BATCH: Duration = Duration::from_millis(1);
 const BATCHES: usize = 12;
 
 /// How much is done while instructions are counted: so often, unless a turn works on more bytes than this.
-const TURNS: u32 = 100;
+const TURNS: u64 = 100;
 const BYTES: u64 = 64 << 10;
 
 /// Names cases, or does one.
@@ -57,12 +57,17 @@ pub(crate) fn count(case: Case, plant: u32) {
     let mut work = case.prepare();
     (work.run)();
     let turns = if work.bytes > BYTES { 1 } else { TURNS };
-    measured(&mut work, turns + turns * plant / 100);
+    measured(&mut work, planted(turns, plant));
 }
 
-/// What valgrind looks at: the gate knows this name.
+/// So many turns, and the percents more.
+fn planted(turns: u64, plant: u32) -> u64 {
+    turns + turns * u64::from(plant) / 100
+}
+
+/// What is measured, by valgrind as well: the gate knows this name.
 #[inline(never)]
-fn measured(work: &mut Work, turns: u32) {
+fn measured(work: &mut Work, turns: u64) {
     for _ in 0..turns {
         (work.run)();
     }
@@ -73,18 +78,15 @@ fn time(case: Case, plant: u32) -> f64 {
     let mut work = case.prepare();
     let mut batch = |turns: u64| {
         let start = Instant::now();
-        for _ in 0..turns {
-            (work.run)();
-        }
+        measured(&mut work, turns);
         start.elapsed()
     };
     let mut turns = 1;
     while batch(turns) < BATCH {
         turns *= 2;
     }
-    let planted = |turns: u64| turns + turns * u64::from(plant) / 100;
     // a batch is long enough for the percents to be whole turns
     let turns = if plant > 0 { turns.max(100) } else { turns };
-    let best = (0..BATCHES).map(|_| batch(planted(turns))).min();
+    let best = (0..BATCHES).map(|_| batch(planted(turns, plant))).min();
     best.unwrap_or_default().as_secs_f64() * 1e9 / turns as f64
 }

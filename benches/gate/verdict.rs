@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
+
 use crate::noise::Evidence;
 
 /// A change smaller than this is never reported as one. A true change of 3 % is then found although its estimate is
@@ -17,13 +19,13 @@ const FALSE_ALARMS: f64 = 0.005;
 /// What is not more likely than this by chance is measured again.
 const SUSPICIOUS: f64 = 0.2;
 
-/// What is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is compared, in the words of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Stage {
     /// Simulated sessions: exact.
-    Virtual,
+    Simulated,
     /// Instructions under valgrind: exact.
-    Count,
+    Instructions,
     /// Wall time.
     Time,
 }
@@ -66,7 +68,7 @@ impl Finding {
             Verdict::Same
         };
         Self {
-            stage: Stage::Count,
+            stage: Stage::Instructions,
             name,
             before,
             after,
@@ -118,8 +120,8 @@ pub(crate) fn is_unclear(evidence: &Evidence) -> bool {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Virtual => "simulated",
-            Self::Count => "instructions",
+            Self::Simulated => "simulated",
+            Self::Instructions => "instructions",
             Self::Time => "wall time",
         })
     }
