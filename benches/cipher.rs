@@ -138,8 +138,7 @@ criterion_group!(benches, packets);
 
 fn main() {
     benches();
-    // `cargo test --benches` only wants to know that it runs
-    if !std::env::args().any(|argument| argument == "--test") {
+    if cases::is_bench() {
         comparison();
     }
     Criterion::default().configure_from_args().final_summary();

@@ -173,8 +173,7 @@ criterion_group! {
 
 fn main() {
     benches();
-    // `cargo test --benches` only wants to know that it runs
-    if std::env::args().any(|argument| argument == "--bench") {
+    if cases::is_bench() {
         let (runtime, directory) = (runtime(), tempfile::tempdir().unwrap());
         let ways = runtime.block_on(Ways::new(directory.path()));
         table::print(&runtime, &ways);

@@ -10,7 +10,7 @@ use xpra::types::Size;
 use crate::display::Display;
 use crate::peer::{Peer, free_port};
 use crate::process::Process;
-use crate::with;
+use crate::{absent, with};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -18,12 +18,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 fn a_server_starts_when_somebody_connects() -> Result<()> {
     with(&[Peer::Ours], |room| {
         if !Path::new("/usr/bin/systemd-socket-activate").exists() {
-            ensure!(
-                std::env::var_os("CI").is_none(),
-                "systemd-socket-activate is not installed"
-            );
-            eprintln!("skipped: systemd-socket-activate is not installed");
-            return Ok(());
+            return absent("systemd-socket-activate");
         }
         let shared = Display::start(Size::new(640, 480), &room.logs())?;
         let manager = UnixDatagram::bind(room.path("notify"))?;

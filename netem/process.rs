@@ -18,7 +18,16 @@ pub(crate) const POLL: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_secs(4);
 
 /// Looks until `look` finds something; `None` when `limit` has passed before.
-pub(crate) fn until<T>(limit: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
+pub(crate) fn until<T>(limit: Duration, look: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
+    until_every(POLL, limit, look)
+}
+
+/// The same with another pause between looks.
+pub(crate) fn until_every<T>(
+    pause: Duration,
+    limit: Duration,
+    mut look: impl FnMut() -> Result<Option<T>>,
+) -> Result<Option<T>> {
     let end = Instant::now() + limit;
     loop {
         if let Some(found) = look()? {
@@ -27,7 +36,7 @@ pub(crate) fn until<T>(limit: Duration, mut look: impl FnMut() -> Result<Option<
         if Instant::now() >= end {
             return Ok(None);
         }
-        thread::sleep(POLL);
+        thread::sleep(pause);
     }
 }
 

@@ -22,6 +22,11 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
 
+/// Whether this is `cargo bench`: `cargo test --benches` only wants to know that it runs.
+pub(crate) fn is_bench() -> bool {
+    std::env::args().any(|word| word == "--bench")
+}
+
 /// Something to measure. Nothing is prepared before it is asked for.
 pub(crate) struct Case {
     pub(crate) name: String,

@@ -3,13 +3,13 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use xpra::types::{Point, Size};
 
 use crate::display::Display;
 use crate::peer::Room;
 use crate::picture::Picture;
-use crate::process::{self, Process};
+use crate::process::{self, Process, until_every};
 use crate::source::{CARD, CARD_SEED};
 
 /// TigerVNC's server, which is the X server as well; how it listens is still to be said.
@@ -49,26 +49,25 @@ pub(crate) fn first_picture(
     limit: Duration,
 ) -> Result<Point> {
     let (card, begun) = (Picture::card(CARD, CARD_SEED), Instant::now());
-    let mut look = || -> Result<Point> {
-        loop {
-            // looking takes milliseconds, which is pause enough
-            if let Some(found) = screen.capture()?.find_card(&card, CARD_SEED) {
-                return Ok(Point {
-                    x: found.x.cast_signed(),
-                    y: found.y.cast_signed(),
-                });
-            }
-            let waited = begun.elapsed();
-            if !client.is_running() {
-                bail!("the client ended after {waited:?}: {}", client.log().trim());
-            }
-            if waited >= limit {
-                bail!("the window did not appear at the client within {limit:?}");
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    };
-    look()
+    // looking takes milliseconds as well
+    let found = until_every(Duration::from_millis(1), limit, || {
+        let found = screen.capture()?.find_card(&card, CARD_SEED);
+        ensure!(
+            found.is_some() || client.is_running(),
+            "the client ended after {:?}: {}",
+            begun.elapsed(),
+            client.log().trim()
+        );
+        Ok(found)
+    });
+    let found = found.and_then(|found| {
+        found.with_context(|| format!("the window did not appear at the client within {limit:?}"))
+    });
+    let found = found
         .inspect_err(|_| room.print_logs())
-        .context("no first picture")
+        .context("no first picture")?;
+    Ok(Point {
+        x: found.x.cast_signed(),
+        y: found.y.cast_signed(),
+    })
 }

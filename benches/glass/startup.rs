@@ -1,7 +1,6 @@
 //! How soon a server accepts, how long asking its version takes, and when a client shows the first picture.
 
 use std::net::{Ipv4Addr, TcpStream};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -10,6 +9,7 @@ use xpra::types::Size;
 use crate::display::Display;
 use crate::pair::{Contender, Pair};
 use crate::peer::{Mode, Peer, Room, Server, Via};
+use crate::process::until_every;
 use crate::report::median;
 
 const SIZE: Size = Size::new(1280, 720);
@@ -58,10 +58,10 @@ fn one(peer: Peer, mode: Mode) -> Result<(f64, f64)> {
     let display = Display::start(SIZE, &room.logs())?;
     let begin = Instant::now();
     let server = Server::launch(&room, peer, mode, &display, &[])?;
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).is_err() {
-        anyhow::ensure!(begin.elapsed() < LIMIT, "not accepting after {LIMIT:?}");
-        thread::sleep(Duration::from_micros(200));
-    }
+    let accepted = until_every(Duration::from_micros(200), LIMIT, || {
+        Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).ok())
+    })?;
+    anyhow::ensure!(accepted.is_some(), "not accepting after {LIMIT:?}");
     let accepting = begin.elapsed();
     let begin = Instant::now();
     let version = room

@@ -5,8 +5,10 @@ use std::io;
 
 use criterion::Criterion;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use xpra::address::{Address, Bind, DEFAULT_MIN_PORT, TransportKind};
-use xpra::transport::{ConnectOptions, ListenOptions, Spoken, connect, listen};
+use xpra::address::{Address, TransportKind};
+use xpra::transport::{ConnectOptions, Spoken, connect};
+
+use crate::ways::ours::listening;
 
 use crate::runtime;
 use crate::table::{median, timed};
@@ -51,9 +53,7 @@ pub(crate) fn added() {
 
 /// A port that echoes, after a look at what is spoken if it `detects`.
 async fn echoing(detects: bool) -> Address {
-    let bind = Bind::parse(TransportKind::Tcp, "127.0.0.1:0", DEFAULT_MIN_PORT).unwrap();
-    let listener = listen(&bind, &ListenOptions::default()).await.unwrap().remove(0);
-    let address = listener.to_string().parse().unwrap();
+    let (listener, address) = listening(TransportKind::Tcp, "127.0.0.1:0").await;
     tokio::spawn(async move {
         loop {
             let mut link = listener.accept().await.unwrap();

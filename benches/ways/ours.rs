@@ -26,14 +26,21 @@ pub(crate) struct Ours {
     ssh: Option<Arc<SshServer>>,
 }
 
+/// Listens on `value` of that kind of `--bind`.
+pub(crate) async fn listening(kind: TransportKind, value: &str) -> (Listener, Address) {
+    let bind = Bind::parse(kind, value, DEFAULT_MIN_PORT).unwrap();
+    let listener = listen(&bind, &ListenOptions::default()).await.unwrap().remove(0);
+    let address = listener.to_string().parse().unwrap();
+    (listener, address)
+}
+
 impl Ours {
     /// Listens: on `value` of that kind of `--bind`.
     async fn listen(kind: TransportKind, value: &str) -> Self {
-        let bind = Bind::parse(kind, value, DEFAULT_MIN_PORT).unwrap();
-        let listener = listen(&bind, &ListenOptions::default()).await.unwrap().remove(0);
+        let (listener, address) = listening(kind, value).await;
         Self {
             kind,
-            address: listener.to_string().parse().unwrap(),
+            address,
             listener,
             options: ConnectOptions::default(),
             tls: None,
