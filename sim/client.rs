@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use turmoil::Sim;
 use turmoil::net::TcpStream;
-use xpra::auth::Handlers;
+use xpra::auth::{Handlers, TicketRequest};
 use xpra::codec::Dialect;
 use xpra::display::card::read_frame_number;
 use xpra::display::headless::Headless;
 use xpra::packet::Packet;
 use xpra::protocol::{CloseReason, Connection, ConnectionConfig, Event, Stats};
 use xpra::session::client::{
-    ClientOptions, ClientSession, Departure, Desktop, Identity, ToSession, Viewer, client_hello,
+    ClientOptions, ClientSession, Departure, Desktop, Identity, ToSession, Viewer, client_hello, resume_capability,
 };
-use xpra::session::{Caller, Handler, Login, Opened, dial};
+use xpra::session::resume::{Calls, Resumer, Watch, dial_and_resume};
+use xpra::session::{Caller, Handler, Login, Opened};
 use xpra::types::Image;
 
 /// What kind of client.
@@ -28,6 +29,8 @@ pub(crate) struct Visit {
     pub(crate) dialect: Option<Dialect>,
     /// Bytes it reads or writes at a time.
     pub(crate) grain: usize,
+    /// Comes back to its session when the connection is lost.
+    pub(crate) resumes: bool,
 }
 
 impl Default for Visit {
@@ -39,6 +42,7 @@ impl Default for Visit {
             },
             dialect: None,
             grain: usize::MAX,
+            resumes: false,
         }
     }
 }
@@ -92,6 +96,7 @@ impl Client {
             options,
             dialect,
             grain,
+            resumes,
         } = visit;
         let identity = Identity::new("machine", name, "user", ":0");
         let desktop = Desktop {
@@ -99,9 +104,20 @@ impl Client {
             ..Desktop::default()
         };
         let asked = options.clone();
-        let hello = move |tried| client_hello(dialect.unwrap_or(tried), &identity, &desktop, &asked);
+        let ticket = resumes.then(|| TicketRequest::new().unwrap());
+        let key = ticket.as_ref().map(resume_capability);
+        let hello = move |tried| {
+            let mut caps = client_hello(dialect.unwrap_or(tried), &identity, &desktop, &asked);
+            if let Some(key) = &key {
+                caps.set("resume", key.clone());
+            }
+            caps
+        };
         let login = Login::new(ConnectionConfig::default(), Handlers::default(), hello);
-        let (session, seat, sender) = ClientSession::new(&options, login).unwrap();
+        let (mut session, seat, sender) = ClientSession::new(&options, login).unwrap();
+        if let Some(ticket) = ticket {
+            session.set_ticket_request(ticket);
+        }
         let seen = Arc::new(Mutex::new(Seen::default()));
         let valve = Valve::new(grain);
         let observer = show(name, Arc::clone(&seen), trace.clone(), server);
@@ -131,9 +147,9 @@ impl Client {
                     is_private: false,
                 })
             };
-            let ended: std::io::Result<_> = dial(open, &mut watched).await;
+            let ended: std::io::Result<_> = dial_and_resume(open, &mut watched, Calls::NETWORK).await;
             match ended {
-                Ok((_, connection)) => seen.lock().unwrap().stats = connection.stats().clone(),
+                Ok(ended) => seen.lock().unwrap().stats = ended.connection.stats().clone(),
                 Err(error) => watched.ended(CloseReason::Io(error.to_string())),
             }
             Ok(())
@@ -245,9 +261,13 @@ impl Handler for Watched {
             Event::Closed(reason) => self.ended(reason.clone()),
             Event::Hello(_) => self.seen.lock().unwrap().dialect = Some(connection.dialect()),
             Event::Packet(Packet::Draw(draw)) => self.seen.lock().unwrap().draws.push(draw.sequence),
-            Event::Packet(_) => {}
+            Event::Silent | Event::Heard | Event::Packet(_) => {}
         }
-        self.trace.note(self.name, format_args!("{event:?}"));
+        match &event {
+            // keys of tickets are never the same
+            Event::Hello(caps) if caps.get("resume").is_some() => self.trace.note(self.name, "Hello"),
+            event => self.trace.note(self.name, format_args!("{event:?}")),
+        }
         self.session.event(connection, event, now);
     }
 
@@ -266,5 +286,28 @@ impl Handler for Watched {
 
     fn picture(&mut self, connection: &mut Connection, now: Instant) {
         self.session.picture(connection, now);
+    }
+}
+
+impl Resumer for Watched {
+    fn watch(&self) -> Watch {
+        self.session.watch()
+    }
+
+    fn was_back(&self) -> bool {
+        self.session.was_back()
+    }
+
+    fn lost(&mut self, connection: &mut Connection, end: &CloseReason) -> bool {
+        self.session.lost(connection, end)
+    }
+
+    fn begin_again(&mut self, is_private: bool, now: Instant) -> Option<Connection> {
+        self.trace.note(self.name, "calls again");
+        self.session.begin_again(is_private, now)
+    }
+
+    fn offline(&mut self, message: ToSession) -> bool {
+        self.session.offline(message)
     }
 }

@@ -43,6 +43,7 @@ mod scenarios {
     mod latency;
     mod links;
     mod partition;
+    mod resume;
     mod silence;
     mod slow_reader;
 }

@@ -113,6 +113,7 @@ async fn accept(
     serving: Serving,
     inside: Inside,
 ) -> turmoil::Result {
+    let door = Arc::default();
     loop {
         let (mut stream, address) = listener.accept().await?;
         if serving.is_old && is_new(&mut stream).await? {
@@ -136,7 +137,7 @@ async fn accept(
         };
         inside.0.lock().unwrap().valves.insert(peer, valve.clone());
         let link = Link::new(valve.tap(stream), info);
-        let door = Arc::default();
+        let door = Arc::clone(&door);
         links.send(Arrival { link, door }).await?;
     }
 }

@@ -5,20 +5,25 @@ use super::stage::Shared;
 use super::stream::SimStream;
 use crate::link::Nanos;
 use crate::tcp::{Algorithm, CLIENT};
+use std::cell::RefCell;
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
-use xpra::auth::Handlers;
+use xpra::auth::{Handlers, TicketRequest};
 use xpra::codec::Dialect;
 use xpra::display::headless::Headless;
 use xpra::protocol::{CloseReason, Connection, ConnectionConfig, Event};
 use xpra::session::client::{
-    ClientOptions, ClientSession, Desktop, Identity, ToSession, Viewer, client_hello,
+    ClientOptions, ClientSession, Desktop, Identity, ToSession, Viewer, client_hello, resume_capability,
 };
-use xpra::session::{Caller, Handler, Login, drive};
+use xpra::session::resume::{Calls, Resumer, Watch, dial_and_resume};
+use xpra::session::{Caller, Handler, Login, Opened};
 use xpra::types::{Encoding, Size};
 
 /// The client's screen.
@@ -34,9 +39,10 @@ pub(crate) struct Seen {
     pub(crate) pixels: Vec<u8>,
 }
 
-/// One connection of a client.
+/// A client.
 pub(crate) struct Attached {
-    pub(crate) flow: usize,
+    flows: Rc<RefCell<Vec<usize>>>,
+    session: UnboundedSender<ToSession>,
     viewer: Viewer,
     task: JoinHandle<CloseReason>,
 }
@@ -56,9 +62,16 @@ impl Attached {
             ..Desktop::default()
         };
         let asked = options.clone();
-        let hello = move |dialect| client_hello(dialect, &identity, &desktop, &asked);
+        let ticket = TicketRequest::new().unwrap();
+        let key = resume_capability(&ticket);
+        let hello = move |dialect| {
+            let mut caps = client_hello(dialect, &identity, &desktop, &asked);
+            caps.set("resume", key.clone());
+            caps
+        };
         let login = Login::new(ConnectionConfig::default(), Handlers::default(), hello);
-        let (session, seat, _) = ClientSession::new(&options, login).unwrap();
+        let (mut session, seat, sender) = ClientSession::new(&options, login).unwrap();
+        session.set_ticket_request(ticket);
         let (stage, notes) = (shared.clone(), Arc::clone(seen));
         let windows = Headless::new(SCREEN).on_present(move |_, _, image| {
             let now = stage.lock().now();
@@ -72,13 +85,33 @@ impl Attached {
             }
         });
         let viewer = Viewer::new(Box::new(windows), options, seat);
-        let flow = shared.lock().network.connect(algorithm);
         let watched = Watched {
             session,
             shared: shared.clone(),
         };
-        let task = tokio::task::spawn_local(run(shared.clone(), flow, watched));
-        Self { flow, viewer, task }
+        let flows = Rc::default();
+        let task = tokio::task::spawn_local(run(shared.clone(), algorithm, Rc::clone(&flows), watched));
+        Self {
+            flows,
+            session: sender,
+            viewer,
+            task,
+        }
+    }
+
+    /// Its connection, the newest of those that came about.
+    pub(crate) fn flow(&self) -> Option<usize> {
+        self.flows.borrow().last().copied()
+    }
+
+    /// All of them.
+    pub(crate) fn flows(&self) -> Vec<usize> {
+        self.flows.borrow().clone()
+    }
+
+    /// It is told that it has another address.
+    pub(crate) fn moved(&self) {
+        let _gone = self.session.send(ToSession::Suspect);
     }
 
     /// Lets the display's thread do what it has to do.
@@ -106,26 +139,37 @@ impl Attached {
     }
 }
 
-async fn run(shared: Shared, flow: usize, mut watched: Watched) -> CloseReason {
-    poll_fn(
-        |context| match shared.lock().network.is_open(flow, context.waker()) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        },
-    )
-    .await;
-    let mut connection = watched.session.begin(Dialect::G6, false, xpra::session::now());
-    let stream = SimStream::new(shared.clone(), flow, CLIENT);
-    let mut driven = pin!(drive(stream, &mut connection, &mut watched));
+async fn run(
+    shared: Shared,
+    algorithm: Algorithm,
+    flows: Rc<RefCell<Vec<usize>>>,
+    mut watched: Watched,
+) -> CloseReason {
+    let open = async || {
+        let flow = shared.lock().network.connect(algorithm);
+        let stream = SimStream::new(shared.clone(), flow, CLIENT);
+        poll_fn(
+            |context| match shared.lock().network.is_open(flow, context.waker()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            },
+        )
+        .await;
+        flows.borrow_mut().push(flow);
+        let is_private = false;
+        Ok::<_, Infallible>(Opened { stream, is_private })
+    };
+    let mut driven = pin!(dial_and_resume(open, &mut watched, Calls::NETWORK));
     // timers of a process that hangs do nothing either
-    poll_fn(|context| {
-        let hangs = shared.lock().is_hanging(flow, CLIENT, context);
+    let Ok(ended) = poll_fn(|context| {
+        let hangs = shared.lock().is_hanging(CLIENT, context);
         if hangs {
             return Poll::Pending;
         }
         driven.as_mut().poll(context)
     })
-    .await
+    .await;
+    ended.reason
 }
 
 /// A client's session that says when its display has something to do.
@@ -165,5 +209,33 @@ impl Handler for Watched {
 
     fn picture(&mut self, connection: &mut Connection, now: Instant) {
         self.session.picture(connection, now);
+    }
+}
+
+impl Caller for Watched {
+    fn begin(&mut self, dialect: Dialect, is_private: bool, now: Instant) -> Connection {
+        self.session.begin(dialect, is_private, now)
+    }
+}
+
+impl Resumer for Watched {
+    fn watch(&self) -> Watch {
+        self.session.watch()
+    }
+
+    fn was_back(&self) -> bool {
+        self.session.was_back()
+    }
+
+    fn lost(&mut self, connection: &mut Connection, end: &CloseReason) -> bool {
+        self.session.lost(connection, end)
+    }
+
+    fn begin_again(&mut self, is_private: bool, now: Instant) -> Option<Connection> {
+        self.session.begin_again(is_private, now)
+    }
+
+    fn offline(&mut self, message: ToSession) -> bool {
+        self.session.offline(message)
     }
 }

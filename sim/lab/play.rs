@@ -266,8 +266,11 @@ impl Play {
                 self.push(until, Cue::Hang(false));
             }
             Cue::Begin(What::Roam, _) => {
-                self.shared.lock().network.darken(self.client.flow);
-                self.attach_again().await;
+                let flows = self.client.flows();
+                flows
+                    .into_iter()
+                    .for_each(|flow| self.shared.lock().network.darken(flow));
+                self.client.moved();
             }
             // the link does that itself
             Cue::Begin(What::Outage, _) => {}
@@ -285,7 +288,7 @@ impl Play {
     async fn attach_again(&mut self) {
         let next = Attached::new(&self.shared, self.setup.algorithm, &self.seen, self.keep);
         let old = std::mem::replace(&mut self.client, next);
-        self.ended.push(old.flow);
+        self.ended.extend(old.flows());
         let why = old.end().await;
         let now = self.shared.lock().now();
         self.seen.lock().unwrap().ends.push((now, why));
@@ -295,23 +298,22 @@ impl Play {
         let mut stage = self.shared.lock();
         let network = &mut stage.network;
         let at = seconds(now);
-        let [written, read] = network.carried(self.client.flow, SERVER);
-        let info = network.info(self.client.flow, SERVER);
-        let earlier: u64 = self
-            .ended
-            .iter()
-            .map(|flow| network.carried(*flow, SERVER)[1])
-            .sum();
         let looks = &mut self.looks;
         looks.queue.push((at, millis(network.way(SERVER).wait(now))));
-        looks.window.push((at, info.window as f64 / 1e3));
-        looks.flight.push((at, (written - read) as f64 / 1e3));
+        if let Some(flow) = self.client.flow() {
+            let [written, read] = network.carried(flow, SERVER);
+            let window = network.info(flow, SERVER).window;
+            looks.window.push((at, window as f64 / 1e3));
+            looks.flight.push((at, (written - read) as f64 / 1e3));
+        }
+        let flows = self.ended.iter().copied().chain(self.client.flows());
+        let read: u64 = flows.map(|flow| network.carried(flow, SERVER)[1]).sum();
         let passed = network.way(SERVER).counters().bytes;
         if let Some((before, bytes, _)) = looks.totals.iter().rev().nth(1) {
-            let rate = (earlier + read).saturating_sub(*bytes) as f64 * 8e3 / (now - before) as f64;
+            let rate = read.saturating_sub(*bytes) as f64 * 8e3 / (now - before) as f64;
             looks.rate.push((at, rate));
         }
-        looks.totals.push((now, earlier + read, passed));
+        looks.totals.push((now, read, passed));
         let shown = self
             .seen
             .lock()
@@ -423,6 +425,7 @@ fn cues(events: &[Event]) -> Vec<(Nanos, Cue)> {
 
 /// Hands arriving connections to the server.
 async fn accept(shared: Shared, links: mpsc::Sender<Arrival>) {
+    let door = Arc::default();
     loop {
         let flow = poll_fn(|context| match shared.lock().network.accept(context.waker()) {
             Some(flow) => Poll::Ready(flow),
@@ -444,7 +447,7 @@ async fn accept(shared: Shared, links: mpsc::Sender<Arrival>) {
             descriptors: Default::default(),
         };
         let link = Link::new(stream, info);
-        let door = Arc::default();
+        let door = Arc::clone(&door);
         if links.send(Arrival { link, door }).await.is_err() {
             return;
         }

@@ -79,7 +79,7 @@ impl Stage {
     }
 
     /// Whether that end's process hangs, in which case it is woken when it goes on.
-    pub(crate) fn is_hanging(&mut self, _flow: usize, end: usize, context: &Context<'_>) -> bool {
+    pub(crate) fn is_hanging(&mut self, end: usize, context: &Context<'_>) -> bool {
         let hangs = self.hangs && end == CLIENT;
         if hangs {
             self.hanging.push(context.waker().clone());

@@ -33,7 +33,7 @@ impl AsyncRead for SimStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (flow, end) = (self.flow, self.end);
         let mut world = self.shared.lock();
-        if world.is_hanging(flow, end, cx) {
+        if world.is_hanging(end, cx) {
             return Poll::Pending;
         }
         match world.network.readable(flow, end, cx.waker()) {
@@ -60,7 +60,7 @@ impl AsyncWrite for SimStream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut world = self.shared.lock();
-        if world.is_hanging(self.flow, self.end, cx) {
+        if world.is_hanging(self.end, cx) {
             return Poll::Pending;
         }
         match world.put(self.flow, self.end, bufs, cx.waker()) {

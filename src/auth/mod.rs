@@ -14,9 +14,11 @@ mod modules;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod ticket;
 
 pub use self::chain::{Chain, Context};
 pub use self::client::{ClientAuthError, Handlers};
 pub use self::error::AuthError;
 pub use self::login::{Answer, Challenge, Grant, Login, Offered, Refusal, Step, Verdict, check_password};
 pub use self::module::{Account, Peer};
+pub use self::ticket::{Proof, Ticket, TicketId, TicketRequest};

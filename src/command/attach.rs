@@ -6,6 +6,8 @@ use super::options::boolean;
 use super::reconnect::Reconnect;
 use super::server::{ConnectArgs, Route};
 use super::signals::{Farewell, INTERRUPT};
+use crate::address::{Address, TransportKind};
+use crate::auth::TicketRequest;
 use crate::discovery::Environment;
 use crate::display::Windows;
 use crate::display::headless::Headless;
@@ -14,11 +16,14 @@ use crate::protocol::{CloseReason, ConnectionConfig};
 use crate::session::area::Offer;
 use crate::session::client::{
     ClientOptions, ClientSession, Departure, Desktop, Direction, Identity, ToSession, Viewer, client_hello,
+    resume_capability,
 };
-use crate::session::{Login, dial, now};
+use crate::session::resume::{Calls, Ended, dial_and_resume};
+use crate::session::{Login, now};
 use crate::transport::connect;
 use crate::types::{Encoding, Size};
 use clap::ArgAction::Set;
+use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
@@ -144,12 +149,12 @@ pub(super) async fn run(args: &AttachArgs, environment: &Environment) -> Result<
     // from the first loss on: a signal that comes while nobody listens is heard at the next pause
     let mut farewell = None;
     loop {
-        let mut connected = false;
-        let failure = match attach(args, environment, &mut connected).await {
+        let mut lost = None;
+        let failure = match attach(args, environment, &mut lost).await {
             Err(failure) if args.reconnect => failure,
             ended => return ended,
         };
-        let pause = reconnect.after(failure, connected, now())?;
+        let pause = reconnect.after(failure, lost, now())?;
         let farewell = match &mut farewell {
             Some(farewell) => farewell,
             none => none.insert(Farewell::new()?),
@@ -162,11 +167,21 @@ pub(super) async fn run(args: &AttachArgs, environment: &Environment) -> Result<
     }
 }
 
-/// Attaches once; tells in `connected` whether there was a session.
+/// How to call a server again.
+const fn calls(address: &Address) -> Calls {
+    match address.kind() {
+        Some(TransportKind::Ssh) => Calls::COSTLY,
+        Some(TransportKind::NamedPipe | TransportKind::Socket | TransportKind::Vsock) => Calls::LOCAL,
+        _ => Calls::NETWORK,
+    }
+}
+
+/// Attaches once, and stays over as many connections as it takes where the server can go on with a session; tells in
+/// `lost` when a session ended, if there was one.
 async fn attach(
     args: &AttachArgs,
     environment: &Environment,
-    connected: &mut bool,
+    lost: &mut Option<Instant>,
 ) -> Result<ExitCode, Failure> {
     let options = args.options();
     let Route {
@@ -192,11 +207,17 @@ async fn attach(
     let asked = options.clone();
     let offer = args.mmap.offer(&address, desktop.size, environment);
     let passed = offer.as_ref().and_then(Offer::descriptor);
+    // without it there is no going on
+    let ticket = args.reconnect.then(TicketRequest::new).and_then(Result::ok);
+    let key = ticket.as_ref().map(resume_capability);
     let memory = offer.as_ref().map(Offer::capabilities).unwrap_or_default();
     let hello = move |dialect| {
         let mut caps = client_hello(dialect, &identity, &desktop, &asked);
         for (key, value) in &memory {
             caps.set(key, value.clone());
+        }
+        if let Some(key) = &key {
+            caps.set("resume", key.clone());
         }
         caps
     };
@@ -208,6 +229,9 @@ async fn attach(
     let (mut session, seat, to_session) = ClientSession::new(&options, login)?;
     if let Some(offer) = offer {
         session.set_offer(offer);
+    }
+    if let Some(request) = ticket {
+        session.set_ticket_request(request);
     }
     let viewer = Viewer::new(windows, options.clone(), seat);
     let viewer = std::thread::Builder::new()
@@ -230,15 +254,16 @@ async fn attach(
             }
         }
     };
-    let ended = dial(open, &mut session).await;
+    let ended = dial_and_resume(open, &mut session, calls(&address)).await;
     signals.abort();
-    *connected = session.is_connected();
+    let connected = session.is_connected();
+    *lost = ended.as_ref().ok().filter(|_| connected).map(|ended| ended.at);
     let departure = session.departure().cloned();
     // without a session the viewer closes its windows and ends
     drop(session);
     let _panicked = viewer.join();
-    let (reason, _) = ended?;
-    outcome(&reason, *connected, departure).map_err(|failure| failure.at(&address))
+    let Ended { reason, .. } = ended?;
+    outcome(&reason, connected, departure).map_err(|failure| failure.at(&address))
 }
 
 fn open(display: &str) -> Result<Box<dyn Windows>, Failure> {

@@ -69,8 +69,10 @@ impl ExitCode {
             CloseReason::Disconnected { reason, .. } => Self::of_reason(reason, connected),
             CloseReason::Encryption(_) => Self::EncryptionError,
             CloseReason::Local { reason, .. } => Self::of_reason(reason, true),
-            CloseReason::Io(_) | CloseReason::PeerClosed { .. } if connected => Self::ConnectionLost,
-            CloseReason::Io(_) | CloseReason::PeerClosed { .. } => Self::ConnectionFailed,
+            CloseReason::Abandoned | CloseReason::Io(_) | CloseReason::PeerClosed { .. } if connected => {
+                Self::ConnectionLost
+            }
+            CloseReason::Abandoned | CloseReason::Io(_) | CloseReason::PeerClosed { .. } => Self::ConnectionFailed,
             CloseReason::Protocol(_) => Self::PacketFailure,
             CloseReason::Refused(text) if text.contains(reason::AUTHENTICATION_FAILED) => {
                 Self::AuthenticationFailed

@@ -17,14 +17,15 @@ impl Reconnect {
     const MAX_PAUSE: Duration = Duration::from_secs(4);
     const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-    /// After what `failure` ended, `connected` or not: how long to wait, or the failure to end with.
+    /// After what `failure` ended, a session that was `lost` then or none: how long to wait, or the failure to end
+    /// with.
     pub(super) fn after(
         &mut self,
         failure: Failure,
-        connected: bool,
+        lost: Option<Instant>,
         now: Instant,
     ) -> Result<Duration, Failure> {
-        if connected {
+        if let Some(lost) = lost {
             // what a new connection may mend (`endpoints.md` j.3)
             let mends = [
                 ExitCode::ConnectionLost,
@@ -37,7 +38,7 @@ impl Reconnect {
             }
             eprintln!("{failure}: attaching again");
             *self = Self {
-                lost: Some((failure, now)),
+                lost: Some((failure, lost)),
                 pause: Self::FIRST_PAUSE,
             };
             return Ok(Duration::ZERO);
@@ -81,11 +82,11 @@ mod tests {
         let now = Instant::now();
         let mut reconnect = Reconnect::default();
         let lost = failure(ExitCode::ConnectionLost);
-        assert_eq!(reconnect.after(lost, true, now), Ok(Duration::ZERO));
+        assert_eq!(reconnect.after(lost, Some(now), now), Ok(Duration::ZERO));
         let mut at = now;
         let mut pauses = Vec::new();
         let ended = loop {
-            match reconnect.after(failure(ExitCode::ConnectionFailed), false, at) {
+            match reconnect.after(failure(ExitCode::ConnectionFailed), None, at) {
                 Ok(pause) => pauses.push(pause),
                 Err(failure) => break failure,
             }
@@ -102,10 +103,10 @@ mod tests {
         );
         // found, and lost once more: from the beginning
         assert_eq!(
-            reconnect.after(failure(ExitCode::Timeout), true, at),
+            reconnect.after(failure(ExitCode::Timeout), Some(at), at),
             Ok(Duration::ZERO)
         );
-        let pause = reconnect.after(failure(ExitCode::ConnectionFailed), false, at + SECOND);
+        let pause = reconnect.after(failure(ExitCode::ConnectionFailed), None, at + SECOND);
         assert_eq!(pause, Ok(Reconnect::FIRST_PAUSE));
     }
 
@@ -114,21 +115,21 @@ mod tests {
         let now = Instant::now();
         let mut reconnect = Reconnect::default();
         let never_there = failure(ExitCode::ConnectionFailed);
-        assert_eq!(reconnect.after(never_there.clone(), false, now), Err(never_there));
+        assert_eq!(reconnect.after(never_there.clone(), None, now), Err(never_there));
         let display = failure(ExitCode::NoDisplay);
-        assert_eq!(reconnect.after(display.clone(), true, now), Err(display));
+        assert_eq!(reconnect.after(display.clone(), Some(now), now), Err(display));
         assert!(
             reconnect
-                .after(failure(ExitCode::ConnectionLost), true, now)
+                .after(failure(ExitCode::ConnectionLost), Some(now), now)
                 .is_ok()
         );
-        let password = reconnect.after(failure(ExitCode::AuthenticationFailed), false, now);
+        let password = reconnect.after(failure(ExitCode::AuthenticationFailed), None, now);
         assert_eq!(
             password.map_err(|failure| failure.code),
             Err(ExitCode::ConnectionLost)
         );
         let interrupted = failure(ExitCode::Interrupted);
-        let left = reconnect.after(interrupted.clone(), false, now);
+        let left = reconnect.after(interrupted.clone(), None, now);
         assert_eq!(left, Err(interrupted));
     }
 }

@@ -192,6 +192,9 @@ pub enum Packet {
     Quality(&'static str, i64),
     /// Bring a window to the front.
     RaiseWindow(WindowId),
+    /// So many packets of the session arrived. Only between two ends of ours that may
+    /// [resume](crate::protocol::Ledger).
+    Received(u64),
     /// A picture of the whole session.
     Screenshot {
         /// Its size.

@@ -233,6 +233,7 @@ impl Packet {
             ("speed", _) => Self::Quality("speed", a.int()?),
             ("min-speed", _) => Self::Quality("min-speed", a.int()?),
             ("raise-window", _) => Self::RaiseWindow(window_id(a)?),
+            ("resume-received", _) => Self::Received(u64::try_from(a.int()?).unwrap_or(u64::MAX)),
             ("screenshot", Side::Server) => Self::Screenshot {
                 size: size(a)?,
                 encoding: a.text_or_empty(),

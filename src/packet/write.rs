@@ -177,6 +177,7 @@ impl Packet {
             }
             Self::Quality(name, v) => vec![n(name), v.into()],
             Self::RaiseWindow(id) => vec![n("raise-window"), id.0.into()],
+            Self::Received(count) => vec![n("resume-received"), count.into()],
             Self::Screenshot {
                 size,
                 encoding,

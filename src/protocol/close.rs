@@ -17,6 +17,8 @@ pub enum TimedOut {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
+    /// Our owner goes on over another connection.
+    Abandoned,
     /// The peer said goodbye with this reason and these details.
     Disconnected {
         /// One of [`reason`].
@@ -53,6 +55,7 @@ pub enum CloseReason {
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Abandoned => f.write_str("abandoned for another connection"),
             Self::Disconnected { reason, details } => {
                 f.write_str(reason)?;
                 details.iter().try_for_each(|d| write!(f, ", {d}"))

@@ -5,6 +5,7 @@ mod login;
 use super::close::{CloseReason, TimedOut};
 use super::encryption::{Encryption, EncryptionError, KeyExchange};
 use super::keepalive::Keepalive;
+use super::ledger::Ledger;
 use super::negotiate::network_capabilities;
 use super::reason;
 use super::stats::{Queued, Stats};
@@ -32,6 +33,8 @@ pub struct ConnectionConfig {
     pub ping_interval: Option<Duration>,
     /// How long a ping may go unanswered (`session.md` 3.2: 60 s).
     pub ping_timeout: Duration,
+    /// How long a client's hello may go unanswered before the server counts as silent.
+    pub hello_silence: Duration,
 }
 
 impl Default for ConnectionConfig {
@@ -42,6 +45,7 @@ impl Default for ConnectionConfig {
             login_timeout: Duration::from_secs(20),
             ping_interval: Some(Duration::from_secs(5)),
             ping_timeout: Duration::from_secs(60),
+            hello_silence: Duration::from_secs(1),
         }
     }
 }
@@ -52,6 +56,11 @@ pub enum Event {
     /// The peer's hello. A server answers with [`Connection::accept`], [`Connection::answer`],
     /// [`Connection::challenge`] or [`Connection::close`]; a client is connected now.
     Hello(Capabilities),
+    /// The peer is silent: a client's hello, or a ping, should have been answered by now; or this process slept and
+    /// does not know.
+    Silent,
+    /// The peer is not silent after all.
+    Heard,
     /// A packet of the session. A client answers [`Packet::Challenge`] with [`Connection::respond`] or
     /// [`Connection::close`].
     Packet(Packet),
@@ -125,6 +134,14 @@ pub struct Connection {
     peer_latency: Latencies,
     peer_pings: bool,
     stats: Stats,
+    /// What another connection would have to send again, when the session can go on over another.
+    ledger: Option<Ledger>,
+    /// Bytes came since the keepalive was told.
+    heard: bool,
+    /// Client: when the server should have answered the hello.
+    hello_due: Option<Instant>,
+    /// What the owner was told of the peer's silence.
+    told_silent: bool,
 }
 
 impl Connection {
@@ -184,6 +201,10 @@ impl Connection {
             peer_latency: Latencies::default(),
             peer_pings: false,
             stats: Stats::default(),
+            ledger: None,
+            heard: false,
+            hello_due: (side == Side::Client).then(|| now + config.hello_silence),
+            told_silent: false,
         }
     }
 
@@ -195,6 +216,7 @@ impl Connection {
     /// `n` bytes were read into [`read_buf`](Self::read_buf).
     pub fn received(&mut self, n: usize) {
         self.stats.bytes_in += n as u64;
+        self.heard |= n > 0;
     }
 
     /// The stream ended.
@@ -228,6 +250,9 @@ impl Connection {
             if let Some(reason) = &self.closed {
                 let reason = reason.clone();
                 return (!std::mem::replace(&mut self.reported, true)).then_some(Event::Closed(reason));
+            }
+            if let Some(event) = self.silence(now) {
+                return Some(event);
             }
             if self.refusal.is_some() {
                 self.read_refusal();
@@ -263,7 +288,33 @@ impl Connection {
         }
     }
 
+    /// Whether the peer's silence is news.
+    fn silence(&mut self, now: Instant) -> Option<Event> {
+        let is_silent = match self.state {
+            State::Hello => {
+                self.hello_due = self.hello_due.filter(|_| !self.heard);
+                self.hello_due.is_some_and(|at| now >= at)
+            }
+            State::Established => {
+                if std::mem::take(&mut self.heard) {
+                    self.keepalive.listen(true, now);
+                }
+                self.keepalive.is_silent()
+            }
+            _ => false,
+        };
+        let was = std::mem::replace(&mut self.told_silent, is_silent);
+        // before the session the hello itself is what is heard
+        let is_news = was != is_silent && (is_silent || self.state == State::Established);
+        is_news.then_some(if is_silent { Event::Silent } else { Event::Heard })
+    }
+
     fn handle(&mut self, packet: Packet, flags: Flags, now: Instant) -> Option<Event> {
+        if let Some(ledger) = &mut self.ledger
+            && let Some(count) = ledger.heard(&packet)
+        {
+            self.push(Packet::Received(count));
+        }
         match (self.state, packet) {
             (_, Packet::Disconnect { reason, details }) => {
                 self.end(CloseReason::Disconnected { reason, details });
@@ -315,6 +366,12 @@ impl Connection {
                 (self.side == Side::Server).then(|| self.send(Packet::SetDeflate(level)));
                 None
             }
+            (_, Packet::Received(count)) => {
+                if !self.ledger.as_mut().is_some_and(|ledger| ledger.confirm(count)) {
+                    self.protocol_error("confirms packets that were not sent".into());
+                }
+                None
+            }
             (_, packet) => Some(Event::Packet(packet)),
         }
     }
@@ -364,9 +421,57 @@ impl Connection {
 
     /// Queues a packet. Pictures go through [`send_draw`](Self::send_draw).
     pub fn send(&mut self, packet: Packet) {
-        if !matches!(self.state, State::Closing | State::Closed) {
-            self.push(packet);
+        if matches!(self.state, State::Closing | State::Closed) {
+            return;
         }
+        // a peer that does not confirm what it gets has to do without another connection
+        if self.ledger.as_mut().is_some_and(|ledger| !ledger.sent(&packet)) {
+            self.ledger = None;
+        }
+        self.push(packet);
+    }
+
+    /// Keeps what another connection would have to send again, from now on. Both ends begin right after the server's
+    /// hello.
+    pub fn keep_ledger(&mut self) {
+        self.ledger = Some(Ledger::default());
+    }
+
+    /// What was kept, for the next connection of the session.
+    pub const fn take_ledger(&mut self) -> Option<Ledger> {
+        self.ledger.take()
+    }
+
+    /// Goes on with the session of an earlier connection, right after the server's hello: sends again what the peer,
+    /// which has `received` so many packets, has not got. False when that cannot be.
+    pub fn resume(&mut self, mut ledger: Ledger, received: u64) -> bool {
+        if !ledger.confirm(received) {
+            return false;
+        }
+        for packet in ledger.unconfirmed() {
+            self.push(packet.clone());
+        }
+        self.ledger = Some(ledger);
+        true
+    }
+
+    /// There is reason to think that the peer cannot be reached: it counts as silent until it is heard.
+    pub fn suspect(&mut self, now: Instant) {
+        if self.state == State::Established {
+            self.keepalive.doubt();
+            self.ping(now);
+        }
+    }
+
+    fn ping(&mut self, now: Instant) {
+        let time = self.keepalive.sent(now);
+        let source = CompactString::default();
+        self.send(Packet::Ping { time, source });
+    }
+
+    /// Ends at once and without a word: the session goes on over another connection.
+    pub fn abandon(&mut self) {
+        self.end(CloseReason::Abandoned);
     }
 
     fn push(&mut self, packet: Packet) {
@@ -482,7 +587,11 @@ impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Hello | State::Deciding | State::Challenged => self.login_deadline,
+            State::Hello => {
+                let silent = self.hello_due.filter(|_| !self.told_silent);
+                silent.into_iter().chain(self.login_deadline).min()
+            }
+            State::Deciding | State::Challenged => self.login_deadline,
             State::Established => self.keepalive.deadline(),
             State::Closing | State::Closed => None,
         }
@@ -498,14 +607,12 @@ impl Connection {
             }
             State::Established => {
                 self.keepalive.woke(now);
+                self.keepalive.listen(std::mem::take(&mut self.heard), now);
                 if self.keepalive.expired(now) {
                     self.say_goodbye(reason::CLIENT_PING_TIMEOUT, "");
                     self.finish(CloseReason::TimedOut(TimedOut::Ping));
-                } else if let Some(stamp) = self.keepalive.due(now) {
-                    self.send(Packet::Ping {
-                        time: stamp,
-                        source: CompactString::default(),
-                    });
+                } else if self.keepalive.is_due(now) {
+                    self.ping(now);
                 }
             }
             _ => {}
@@ -579,7 +686,7 @@ impl Side {
 }
 
 /// What a queued packet costs, in units of about 256 bytes.
-fn weight(packet: &Packet) -> usize {
+pub(super) fn weight(packet: &Packet) -> usize {
     match packet {
         Packet::ClipboardContents(ClipboardContents {
             contents: Contents::Text(text),

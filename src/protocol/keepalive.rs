@@ -17,6 +17,11 @@ pub struct Keepalive {
     last_echo: Option<Instant>,
     /// When something else than an echo last said that the peer is there.
     sign: Option<Instant>,
+    /// When something last came from the peer, as far as it was looked at.
+    heard: Option<Instant>,
+    silent: bool,
+    /// How long an echo may take before the peer is [silent](Self::is_silent): several round trips.
+    patience: Duration,
 }
 
 impl Keepalive {
@@ -34,8 +39,15 @@ impl Keepalive {
             latencies: Latencies::default(),
             last_echo: None,
             sign: None,
+            heard: None,
+            silent: false,
+            patience: Self::SILENCE,
         }
     }
+
+    /// The least patience with a silent peer, and how many of the longest round trips it is.
+    const SILENCE: Duration = Duration::from_secs(1);
+    const SILENCE_ROUNDS: f64 = 4.0;
 
     /// How long an echo may take once this process runs again after it did not: it was received long ago and only has
     /// to be read, or it never comes and a new connection should not wait.
@@ -53,27 +65,41 @@ impl Keepalive {
         i64::try_from(now.saturating_duration_since(self.epoch).as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// When [`due`](Self::due) or [`expired`](Self::expired) will have something to say.
+    /// When [`is_due`](Self::is_due) or [`expired`](Self::expired) will have something to say.
     pub fn deadline(&self) -> Option<Instant> {
-        let oldest = self.expires_at();
-        match (self.next, oldest) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let times = [self.next, self.expires_at(), self.silent_at()];
+        times.into_iter().flatten().min()
     }
 
-    /// The time stamp of the ping to send now, if one is due.
-    pub fn due(&mut self, now: Instant) -> Option<i64> {
-        let interval = self.interval?;
-        if self.next.is_none_or(|next| now < next) {
-            return None;
-        }
-        self.next = Some(now + interval);
-        Some(self.sent(now))
+    /// When the peer will be silent, if it is not.
+    fn silent_at(&self) -> Option<Instant> {
+        let (_, sent) = self.waiting.front().filter(|_| !self.silent)?;
+        let last = self.heard.map_or(*sent, |heard| heard.max(*sent));
+        Some(last + self.patience)
     }
 
-    /// Notes a ping sent out of turn and gives its time stamp.
+    /// Looks whether the peer is silent; `heard` tells that something came since the last look.
+    pub fn listen(&mut self, heard: bool, now: Instant) {
+        if heard {
+            self.heard = Some(now);
+            self.silent = false;
+        }
+        self.silent |= self.silent_at().is_some_and(|at| now >= at);
+    }
+
+    /// True while a ping has been unanswered for longer than it should, and nothing else came either.
+    pub const fn is_silent(&self) -> bool {
+        self.silent
+    }
+
+    /// Whether a ping is to be sent now.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.next.is_some_and(|next| now >= next)
+    }
+
+    /// Notes that a ping is sent and gives its time stamp.
     pub fn sent(&mut self, now: Instant) -> i64 {
+        self.next = self.interval.map(|interval| now + interval);
         let stamp = self.stamp(now);
         if self.waiting.len() == Self::MAX_WAITING {
             self.waiting.pop_front();
@@ -102,10 +128,17 @@ impl Keepalive {
     /// run, and the echo may be there unread.
     pub fn woke(&mut self, now: Instant) {
         let slept = |at: Instant| now.saturating_duration_since(at) >= Self::SLEPT;
-        let grace = now.checked_sub(self.timeout.saturating_sub(Self::AFTER_SLEEP));
-        if self.deadline().is_some_and(slept) && self.sign < grace {
-            self.sign = grace;
+        if !self.deadline().is_some_and(slept) {
+            return;
         }
+        self.sign = self.sign.max(now.checked_sub(self.timeout.saturating_sub(Self::AFTER_SLEEP)));
+        // whether the path is still there is worth a question
+        self.doubt();
+    }
+
+    /// The peer counts as silent until it is heard.
+    pub const fn doubt(&mut self) {
+        self.silent = true;
     }
 
     /// An echo of the ping with that time stamp came.
@@ -117,6 +150,9 @@ impl Keepalive {
             self.latencies
                 .add(now.saturating_duration_since(at).as_secs_f64() * 1e3);
             self.last_echo = Some(now);
+            let longest = self.latencies.samples().fold(0.0, f64::max);
+            let rounds = Duration::try_from_secs_f64(longest * Self::SILENCE_ROUNDS / 1e3).unwrap_or_default();
+            self.patience = rounds.max(Self::SILENCE);
         }
     }
 
@@ -142,20 +178,47 @@ mod tests {
         let mut pings = Keepalive::new(Some(5 * second), 60 * second, now);
         assert_eq!(pings.deadline(), None);
         pings.start(now);
-        assert_eq!(pings.due(now + 4 * second), None);
-        assert_eq!(pings.due(now + 5 * second), Some(5000));
+        assert!(!pings.is_due(now + 4 * second) && pings.is_due(now + 5 * second));
+        assert_eq!(pings.sent(now + 5 * second), 5000);
         pings.echo(4999, now + 6 * second);
         assert_eq!(pings.latencies().last(), None);
         pings.echo(5000, now + 6 * second);
         assert_eq!(pings.latencies().last(), Some(1000.0));
         assert!(!pings.expired(now + 500 * second));
-        assert_eq!(pings.due(now + 10 * second), Some(10000));
+        assert!(!pings.is_due(now + 9 * second));
+        assert_eq!(pings.sent(now + 10 * second), 10000);
         assert!(pings.expired(now + 70 * second));
         pings.alive(now + 30 * second);
         assert!(!pings.expired(now + 89 * second));
         assert!(pings.expired(now + 90 * second));
+        assert!(!pings.is_silent());
         pings.woke(now + 600 * second);
+        assert!(pings.is_silent());
         assert!(!pings.expired(now + 600 * second));
         assert!(pings.expired(now + 601 * second));
+    }
+
+    #[test]
+    fn a_peer_is_silent_when_an_echo_takes_several_round_trips() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut pings = Keepalive::new(Some(5 * second), 60 * second, now);
+        pings.start(now);
+        pings.sent(now + 5 * second);
+        pings.listen(false, now + 5 * second + second / 2);
+        assert!(!pings.is_silent());
+        assert_eq!(pings.deadline(), Some(now + 6 * second));
+        pings.listen(false, now + 6 * second);
+        assert!(pings.is_silent());
+        // something came, if not the echo: a long picture on a slow link
+        pings.listen(true, now + 7 * second);
+        assert!(!pings.is_silent());
+        pings.echo(5000, now + 7 * second);
+        pings.sent(now + 10 * second);
+        // the last round trip took two seconds
+        pings.listen(false, now + 17 * second);
+        assert!(!pings.is_silent());
+        pings.listen(false, now + 18 * second);
+        assert!(pings.is_silent());
     }
 }

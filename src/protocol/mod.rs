@@ -9,6 +9,7 @@ mod close;
 mod connection;
 mod encryption;
 mod keepalive;
+mod ledger;
 mod negotiate;
 mod stats;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub use close::{CloseReason, TimedOut};
 pub use connection::{Connection, ConnectionConfig, Event};
 pub use encryption::{Encryption, EncryptionError};
 pub use keepalive::Keepalive;
+pub use ledger::Ledger;
 pub use negotiate::{NegotiationError, VERSION_G3, VERSION_G6, network_capabilities};
 pub use stats::{Queued, Stats};
 

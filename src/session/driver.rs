@@ -198,6 +198,9 @@ where
     if let Some(CloseReason::Local { .. } | CloseReason::Protocol(_) | CloseReason::TimedOut(_)) = closed {
         let _impatient = tokio::time::timeout(LINGER, drain(&mut stream)).await;
     }
+    if closed == Some(CloseReason::Abandoned) {
+        return CloseReason::Abandoned;
+    }
     // the last bytes are in the kernel's hands or the peer's problem
     let _closed = tokio::time::timeout(GOODBYE, stream.shutdown()).await;
     closed.unwrap_or(CloseReason::PeerClosed {

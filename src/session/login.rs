@@ -10,7 +10,7 @@ use bytes::Bytes;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// What a client says and knows until the server lets it in.
@@ -45,6 +45,22 @@ impl Login {
         self.is_private = is_private || self.config.encryption.is_some();
         self.asking = None;
         Connection::client(&self.config, dialect, self.hello(dialect), now)
+    }
+
+    /// Begins with a hello that needs no login, which is to be answered within `patience`.
+    pub(super) fn begin_with(
+        &mut self,
+        hello: Capabilities,
+        patience: Duration,
+        is_private: bool,
+        now: Instant,
+    ) -> Connection {
+        self.is_private = is_private || self.config.encryption.is_some();
+        let config = ConnectionConfig {
+            hello_silence: patience,
+            ..self.config.clone()
+        };
+        Connection::client(&config, Dialect::G6, hello, now)
     }
 
     /// The hello in a dialect, with the ways to prove who we are.

@@ -11,6 +11,7 @@ mod login;
 mod mailbox;
 mod painter;
 mod request;
+pub mod resume;
 pub mod screen;
 pub mod server;
 mod watch;

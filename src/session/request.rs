@@ -348,7 +348,7 @@ impl Handler for Asking<'_> {
                 .err()
                 .map(|error| Err(error.into())),
             Event::Packet(packet) => self.packet(packet),
-            Event::Closed(_) => None,
+            Event::Silent | Event::Heard | Event::Closed(_) => None,
         };
         self.ended(connection, outcome);
     }

@@ -157,7 +157,7 @@ impl Handler for Watcher {
                 }
             }
             Event::Packet(Packet::InfoResponse(info)) => self.answered(info, now),
-            Event::Packet(_) | Event::Closed(_) => {}
+            Event::Packet(_) | Event::Silent | Event::Heard | Event::Closed(_) => {}
         }
     }
 

@@ -6,6 +6,7 @@
 //! so a slow display slows the server down instead of filling memory.
 
 mod clipboard;
+mod comeback;
 mod focus;
 mod hello;
 mod images;
@@ -17,6 +18,7 @@ mod tests;
 mod viewer;
 
 pub use clipboard::Direction;
+pub use comeback::resume_capability;
 pub use hello::{Desktop, Identity, client_hello};
 pub use viewer::Viewer;
 
@@ -25,7 +27,7 @@ use super::dial::Caller;
 use super::driver::Handler;
 use super::login::Login;
 use super::mailbox::{Mailbox, Outbox, mailbox};
-use crate::auth::Answer;
+use crate::auth::{Answer, TicketRequest};
 use crate::auth::client::ClientAuthError;
 use crate::codec::{Dialect, Value};
 use crate::display::DisplayError;
@@ -34,6 +36,7 @@ use crate::packet::{Capabilities, Packet};
 use crate::picture::Payload;
 use crate::protocol::{Connection, Event, reason};
 use crate::types::Encoding;
+use comeback::Comeback;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -164,10 +167,14 @@ pub enum ToViewer {
 /// To the session.
 #[derive(Debug)]
 pub enum ToSession {
+    /// The session goes on over another connection.
+    Abandon,
     /// The user's answer to a challenge.
     Answer(Answer),
     /// Leave.
     Depart(Departure),
+    /// The way to the server is another now: the connection may be dead.
+    Suspect,
     /// The viewer caught up: read on.
     Resume,
     /// Send this.
@@ -211,6 +218,7 @@ pub struct ClientSession {
     motion: Option<Packet>,
     connected: bool,
     departure: Option<Departure>,
+    comeback: Comeback,
 }
 
 /// What a [`Viewer`] needs to take part in a session.
@@ -240,6 +248,7 @@ impl ClientSession {
             motion: None,
             connected: false,
             departure: None,
+            comeback: Comeback::new(sender.clone()),
         };
         let seat = ViewerSeat {
             inbox: viewer_inbox,
@@ -252,6 +261,11 @@ impl ClientSession {
     /// Uses the memory that the hello offers, when the server chooses to.
     pub fn set_offer(&mut self, offer: Offer) {
         self.offer = Some(offer);
+    }
+
+    /// Uses the half of a key that the hello brings, when the server issues a ticket for it.
+    pub fn set_ticket_request(&mut self, request: TicketRequest) {
+        self.comeback.request = Some(request);
     }
 
     /// Whether the server said hello.
@@ -267,6 +281,20 @@ impl ClientSession {
     fn depart(&mut self, connection: &mut Connection, departure: Departure) {
         self.departure.get_or_insert(departure);
         connection.close(reason::CLIENT_EXIT, "");
+    }
+
+    fn hello(&mut self, connection: &mut Connection, caps: &Capabilities) {
+        if self.comeback.is_pending() {
+            return self.resumed(connection, caps);
+        }
+        let facts = ServerFacts::new(connection.dialect(), caps);
+        tracing::info!(?facts, "connected");
+        self.connected = true;
+        self.viewer.send(ToViewer::Connected(facts));
+        if let Some(ring) = self.offer.take().and_then(|offer| offer.settle(caps)) {
+            self.viewer.send(ToViewer::Area(ring));
+        }
+        self.comeback.take_ticket(connection, caps);
     }
 
     fn packet(&mut self, connection: &mut Connection, packet: Packet, now: Instant) {
@@ -312,15 +340,9 @@ impl Handler for ClientSession {
 
     fn event(&mut self, connection: &mut Connection, event: Event, now: Instant) {
         match event {
-            Event::Hello(caps) => {
-                let facts = ServerFacts::new(connection.dialect(), &caps);
-                tracing::info!(?facts, "connected");
-                self.connected = true;
-                self.viewer.send(ToViewer::Connected(facts));
-                if let Some(ring) = self.offer.take().and_then(|offer| offer.settle(&caps)) {
-                    self.viewer.send(ToViewer::Area(ring));
-                }
-            }
+            Event::Hello(caps) => self.hello(connection, &caps),
+            Event::Silent => self.comeback.doubt(true),
+            Event::Heard => self.comeback.doubt(false),
             Event::Packet(packet) => self.packet(connection, packet, now),
             Event::Closed(reason) => tracing::debug!(%reason, "closed"),
         }
@@ -348,6 +370,8 @@ impl Handler for ClientSession {
         match message {
             ToSession::Answer(answer) => self.login.respond(connection, &answer, now),
             ToSession::Resume => {}
+            ToSession::Abandon => connection.abandon(),
+            ToSession::Suspect => connection.suspect(now),
             ToSession::Depart(departure) => self.depart(connection, departure),
             ToSession::Send(motion @ Packet::Pointer(_)) if !connection.wants_picture() => {
                 self.motion = Some(motion);

@@ -34,7 +34,7 @@ impl Handler for Script {
                 self.accepted = true;
             }
             Event::Packet(packet) => drop(self.seen.send(packet)),
-            Event::Closed(_) => {}
+            Event::Silent | Event::Heard | Event::Closed(_) => {}
         }
     }
 

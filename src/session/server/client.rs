@@ -10,6 +10,7 @@ use super::line::Line;
 use super::login::{Entrance, answer_of};
 use super::pulse::Pulse;
 use super::request::request_of;
+use super::resume;
 use super::session::{Session, frame};
 use super::sharing::Newcomer;
 use super::{Door, Facts, HubMessage, HubRequest, Setting};
@@ -41,10 +42,14 @@ pub(super) async fn run(link: Link, mut session: ServerSession) {
     let peer = link.info.peer.clone();
     let end = drive(link.stream, &mut connection, &mut session).await;
     session.screen.send(ScreenCommand::Detach(id));
+    let was_client = session.is_client();
+    if let Some(kept) = session.keep(&mut connection, &end) {
+        let _ended = session.hub.send(HubRequest::Hold(id, Box::new(kept)));
+    }
     // probes connect and say nothing (`endpoints.md` b.5): not worth a line
     match &end {
         CloseReason::PeerClosed { silent: true, .. } => tracing::debug!(client = id.0, %peer, "probed"),
-        end if session.is_client() => tracing::info!(client = id.0, %peer, "client gone: {end}"),
+        end if was_client => tracing::info!(client = id.0, %peer, "client gone: {end}"),
         end => tracing::debug!(client = id.0, %peer, "connection ended: {end}"),
     }
 }
@@ -69,12 +74,16 @@ pub(super) enum Stage {
     Request,
     /// Waiting for the hub's decision.
     Applicant(Box<Applicant>),
+    /// Showed a ticket, and got so many packets of the session it is for.
+    Heir(u64),
     /// A client of the session.
     Client(Box<Session>),
 }
 
 pub(super) struct Applicant {
     caps: Capabilities,
+    /// What it is told of its ticket.
+    ticket: Option<Value>,
     pictures: Option<hello::Pictures>,
 }
 
@@ -93,7 +102,7 @@ pub(super) struct ServerSession {
     is_known: bool,
     pub(super) hub: mpsc::UnboundedSender<HubRequest>,
     hub_inbox: mpsc::UnboundedReceiver<HubMessage>,
-    hub_sender: mpsc::UnboundedSender<HubMessage>,
+    pub(super) hub_sender: mpsc::UnboundedSender<HubMessage>,
     /// Requests that the hub has not done yet.
     hub_marks: usize,
     pub(super) screen: Line,
@@ -154,7 +163,7 @@ impl ServerSession {
         (!idle.is_zero() && session.takes.is_some()).then(|| session.last_input + idle)
     }
 
-    fn is_readonly(&self) -> bool {
+    pub(super) fn is_readonly(&self) -> bool {
         self.facts.config.readonly || self.door.is_readonly()
     }
 
@@ -187,6 +196,7 @@ impl ServerSession {
             Some(request @ ("version" | "connect_test" | "id")) => {
                 self.request(connection, request, &caps, now)
             }
+            Some("resume") => self.ask_to_resume(connection, &caps),
             request if self.is_known => self.enter(connection, request, caps, now),
             _ => self.log_in(connection, caps, now),
         }
@@ -214,10 +224,15 @@ impl ServerSession {
             steal: caps.bool("steal").unwrap_or(true),
         };
         let pictures = pictures.filter(|_| windows && ui);
-        self.stage = Stage::Applicant(Box::new(Applicant { caps, pictures }));
+        // a server that ends with its client cannot wait for it
+        let may_resume = self.door.allows("resume") && !self.facts.config.exit_with_client;
+        let issued = may_resume.then(|| resume::issue(&caps, &self.door)).flatten();
+        let (claim, ticket) = issued.unzip();
+        self.stage = Stage::Applicant(Box::new(Applicant { caps, ticket, pictures }));
         let login = HubRequest::Login {
             client: self.id,
             newcomer,
+            claim,
             sender: self.hub_sender.clone(),
         };
         let _ended = self.hub.send(login);
@@ -228,7 +243,7 @@ impl ServerSession {
         let Stage::Applicant(applicant) = std::mem::replace(&mut self.stage, Stage::Request) else {
             return;
         };
-        let Applicant { caps, pictures } = *applicant;
+        let Applicant { caps, ticket, pictures } = *applicant;
         let size = self.facts.screen.size();
         let mut hello = hello::server_hello(&self.facts, &self.session_name, size, self.is_readonly(), now);
         // opened before the hello: the client removes the file after it (`session.md` 2.3)
@@ -236,7 +251,15 @@ impl ServerSession {
         if let Some(area) = &accepted {
             area.answer(&mut hello);
         }
+        // memory is of one connection
+        let ticket = ticket.filter(|_| accepted.is_none());
+        if let Some(ticket) = &ticket {
+            hello.set("resume", ticket.clone());
+        }
         connection.accept(hello, now);
+        if ticket.is_some() {
+            connection.keep_ledger();
+        }
         let kind = caps
             .text("client_type")
             .or_else(|| caps.text("client-type"))
@@ -244,16 +267,11 @@ impl ServerSession {
             .into_owned();
         tracing::info!(client = self.id.0, peer = %self.link.peer, %kind, "client connected");
         let config = &self.facts.config;
-        let assumed = if self.link.is_local {
-            LinkSpeed::LOCAL
-        } else {
-            LinkSpeed::mbit(100)
-        };
         let allowed = config.clipboard && !self.is_readonly();
         let clipboard = (allowed && caps.is("clipboard")).then(|| Clipboard::new(&caps));
         let limit = config.limit(caps.int("bandwidth-limit").unwrap_or(0));
         let area_facts = accepted.as_ref().map(Value::from);
-        let mut window = Window::new(assumed, now);
+        let mut window = Window::new(self.assumed(), now);
         if accepted.is_some() {
             window.fix(frame(size));
         }
@@ -288,6 +306,7 @@ impl ServerSession {
             bandwidth: Bandwidth::new(now),
             area: accepted.map(|area| area.ring),
             area_facts,
+            keymap: hello::keymap(&caps).map(Box::new),
             caps,
         };
         if session.takes.is_some() {
@@ -296,12 +315,21 @@ impl ServerSession {
                 &self.session_name,
                 size,
             )));
-            if let Some(keymap) = hello::keymap(&session.caps).filter(|_| !self.is_readonly()) {
-                self.screen.send(ScreenCommand::Keymap(self.id, Box::new(keymap)));
+            if let Some(keymap) = session.keymap.clone().filter(|_| !self.is_readonly()) {
+                self.screen.send(ScreenCommand::Keymap(self.id, keymap));
             }
         }
         connection.send(Packet::StartupComplete);
         self.stage = Stage::Client(Box::new(session));
+    }
+
+    /// What to think of the link before it was seen at work.
+    pub(super) const fn assumed(&self) -> LinkSpeed {
+        if self.link.is_local {
+            LinkSpeed::LOCAL
+        } else {
+            LinkSpeed::mbit(100)
+        }
     }
 
     /// Takes the memory a client offers, when that is allowed and there will be pictures.
@@ -388,8 +416,9 @@ impl ServerSession {
                 }
             }
             Packet::KeymapChanged(caps) if !readonly => {
-                if let Some(keymap) = hello::keymap(&caps) {
-                    screen.send(ScreenCommand::Keymap(id, Box::new(keymap)));
+                if let Some(keymap) = hello::keymap(&caps).map(Box::new) {
+                    session.keymap = Some(keymap.clone());
+                    screen.send(ScreenCommand::Keymap(id, keymap));
                 }
             }
             Packet::DesktopSize(size) if self.facts.config.resize_display && !size.is_empty() => {
@@ -498,6 +527,8 @@ impl ServerSession {
     fn hub_message(&mut self, connection: &mut Connection, message: HubMessage, now: Instant) {
         match message {
             HubMessage::Welcome(name) => self.welcome(connection, name, now),
+            HubMessage::Resumed(name, kept) => self.resume(connection, name, *kept, now),
+            HubMessage::GiveUp => connection.abandon(),
             HubMessage::Reached => self.hub_marks = self.hub_marks.saturating_sub(1),
             HubMessage::Leave(why, text) => connection.close(why, text),
             HubMessage::Report(reply) => {
@@ -554,7 +585,7 @@ impl Handler for ServerSession {
         match event {
             Event::Hello(caps) => self.hello(connection, caps, now),
             Event::Packet(packet) => self.packet(connection, packet, now),
-            Event::Closed(_) => {}
+            Event::Silent | Event::Heard | Event::Closed(_) => {}
         }
     }
 

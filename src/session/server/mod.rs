@@ -16,6 +16,7 @@ mod login;
 mod network;
 mod pulse;
 mod request;
+mod resume;
 mod session;
 mod sharing;
 mod ssh;
@@ -33,10 +34,12 @@ use super::mailbox::Outbox;
 use super::screen::{self, ClientId, ScreenCommand, ScreenFacts, Started};
 use crate::codec::Value;
 use crate::display::Screen;
+use crate::auth::Proof;
 use crate::mmap::Trust;
 use crate::protocol::{ConnectionConfig, reason};
 use crate::transport::{Link, Listener};
 use client::ServerSession;
+use resume::{Claim, Heir, Held, Kept};
 use compact_str::CompactString;
 use sharing::{Newcomer, Present, Verdict, admit};
 use std::collections::BTreeMap;
@@ -164,6 +167,17 @@ pub(crate) enum HubRequest {
     Login {
         client: ClientId,
         newcomer: Newcomer,
+        claim: Option<Claim>,
+        sender: mpsc::UnboundedSender<HubMessage>,
+    },
+    /// A client's connection was lost, and this is what it may come back to; [`Left`](Self::Left) follows.
+    Hold(ClientId, Box<Kept>),
+    /// Somebody wants to come back to a session.
+    Resume {
+        client: ClientId,
+        door: Arc<Door>,
+        proof: Proof,
+        received: u64,
         sender: mpsc::UnboundedSender<HubMessage>,
     },
     /// The connection is over (also sent by those that never logged in).
@@ -191,6 +205,10 @@ pub(crate) enum HubRequest {
 pub(crate) enum HubMessage {
     /// You are in the session of this name.
     Welcome(String),
+    /// You are back in the session of this name.
+    Resumed(String, Box<Kept>),
+    /// Your client goes on over another connection: end with [`HubRequest::Hold`].
+    GiveUp,
     /// A [`HubRequest::Reach`] was reached.
     Reached,
     /// You are not, or no longer: reason and detail.
@@ -217,6 +235,10 @@ pub(crate) enum Setting {
 struct Entry {
     sender: mpsc::UnboundedSender<HubMessage>,
     present: Present,
+    /// What it has to show to come back.
+    claim: Option<Claim>,
+    /// It is back, and waits for this connection to give up.
+    heir: Option<Heir>,
 }
 
 struct Hub {
@@ -225,6 +247,8 @@ struct Hub {
     session_name: String,
     requests: mpsc::UnboundedSender<HubRequest>,
     clients: BTreeMap<ClientId, Entry>,
+    /// Those whose connection was lost.
+    held: Vec<Held>,
     strangers: Strangers,
     next: u64,
     /// When the last client left.
@@ -286,6 +310,7 @@ pub async fn serve(
         screen: started.outbox,
         requests,
         clients: BTreeMap::new(),
+        held: Vec::new(),
         strangers: Strangers::default(),
         next: 0,
         idle_since: Some(super::now()),
@@ -293,7 +318,7 @@ pub async fn serve(
     let mut lost = started.lost;
     let mut shutdown = std::pin::pin!(shutdown);
     let end = loop {
-        let idle = hub.idle_deadline();
+        let (idle, held) = (hub.idle_deadline(), hub.held_until());
         tokio::select! {
             biased;
             () = &mut shutdown => break ServerEnd::Asked,
@@ -311,6 +336,9 @@ pub async fn serve(
             Some(arrival) = arrivals.recv() => hub.welcome(arrival),
             () = tokio::time::sleep_until(idle.unwrap_or_else(super::now).into()), if idle.is_some() => {
                 break ServerEnd::Idle;
+            }
+            () = tokio::time::sleep_until(held.unwrap_or_else(super::now).into()), if held.is_some() => {
+                hub.forget_held(super::now());
             }
         }
     };
@@ -379,8 +407,17 @@ impl Hub {
             HubRequest::Login {
                 client,
                 newcomer,
+                claim,
                 sender,
-            } => self.login(client, newcomer, sender),
+            } => self.login(client, newcomer, claim, sender),
+            HubRequest::Hold(client, kept) => self.hold(client, *kept),
+            HubRequest::Resume {
+                client,
+                door,
+                proof,
+                received,
+                sender,
+            } => self.resume(client, &door, &proof, received, sender),
             HubRequest::Left(client) => return self.left(client),
             HubRequest::Info(reply) => self.info(reply),
             HubRequest::Summary(reply) => {
@@ -421,13 +458,23 @@ impl Hub {
         None
     }
 
-    fn login(&mut self, client: ClientId, newcomer: Newcomer, sender: mpsc::UnboundedSender<HubMessage>) {
+    fn rules(&self) -> sharing::Rules {
         let config = &self.facts.config;
-        let rules = sharing::Rules {
+        sharing::Rules {
             sharing: config.sharing,
             lock: config.lock,
             exit_with_client: config.exit_with_client,
-        };
+        }
+    }
+
+    fn login(
+        &mut self,
+        client: ClientId,
+        newcomer: Newcomer,
+        claim: Option<Claim>,
+        sender: mpsc::UnboundedSender<HubMessage>,
+    ) {
+        let rules = self.rules();
         let present: Vec<(ClientId, Present)> = self
             .clients
             .iter()
@@ -440,35 +487,45 @@ impl Hub {
             Verdict::Admitted { leave } => {
                 for (id, why) in leave {
                     if let Some(entry) = self.clients.remove(&id) {
+                        entry.heir.iter().for_each(Heir::refuse);
                         entry.leave(why, "this session has a new client");
                     }
                 }
                 let _gone = sender.send(HubMessage::Welcome(self.session_name.clone()));
-                if newcomer.ui {
+                let present = Present::from(newcomer);
+                if present.ui {
                     self.idle_since = None;
+                    self.take_over(&present);
                 }
                 self.strangers.leave(client);
-                self.clients.insert(
-                    client,
-                    Entry {
-                        sender,
-                        present: newcomer.into(),
-                    },
-                );
+                let entry = Entry {
+                    sender,
+                    present,
+                    claim,
+                    heir: None,
+                };
+                self.clients.insert(client, entry);
             }
         }
     }
 
     fn left(&mut self, client: ClientId) -> Option<ServerEnd> {
         self.strangers.leave(client);
-        let was_user = self.clients.remove(&client).is_some_and(|entry| entry.present.ui);
-        if was_user && !self.clients.values().any(|entry| entry.present.ui) {
+        let was_user = self.clients.remove(&client).is_some_and(|entry| {
+            entry.heir.iter().for_each(Heir::refuse);
+            entry.present.ui
+        });
+        if was_user && !self.has_users() {
             if self.facts.config.exit_with_client {
                 return Some(ServerEnd::Idle);
             }
             self.idle_since = Some(super::now());
         }
         None
+    }
+
+    fn has_users(&self) -> bool {
+        self.clients.values().any(|entry| entry.present.ui)
     }
 
     fn summary(&self) -> Summary {

@@ -122,7 +122,7 @@ impl ServerSession {
 
 /// The request of a hello in either spelling; names that mean an ordinary connection give nothing.
 pub(super) fn request_of(caps: &Capabilities) -> Option<&'static str> {
-    const REQUESTS: [(&str, &str); 9] = [
+    const REQUESTS: [(&str, &str); 10] = [
         ("version", "version_request"),
         ("connect_test", "connect_test_request"),
         ("id", "id_request"),
@@ -132,6 +132,7 @@ pub(super) fn request_of(caps: &Capabilities) -> Option<&'static str> {
         ("detach", "detach_request"),
         ("stop", "stop_request"),
         ("exit", "exit_request"),
+        ("resume", "resume_request"),
     ];
     let named = caps.text("request").unwrap_or_default();
     let said = |key: &str| match caps.get(key) {

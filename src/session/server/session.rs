@@ -8,7 +8,7 @@ use super::line::Line;
 use super::pulse::Pulse;
 use crate::codec::{Dialect, Value};
 use crate::delivery::{Network, Window};
-use crate::display::{Cursor, Input};
+use crate::display::{Cursor, Input, Keymap};
 use crate::mmap::RingWriter;
 use crate::packet::{Capabilities, Draw, DrawAck, KeyAction, Packet, PointerState};
 use crate::picture::{Client, LinkSpeed, Payload};
@@ -65,6 +65,8 @@ pub(super) struct Session {
     pub(super) area: Option<RingWriter>,
     /// What `info` says about it.
     pub(super) area_facts: Option<Value>,
+    /// The client's keyboard.
+    pub(super) keymap: Option<Box<Keymap>>,
 }
 
 impl Session {
@@ -72,6 +74,21 @@ impl Session {
     const OWN_POINTER: Duration = Duration::from_millis(500);
     /// Steps of the wheel that one packet may make.
     const MAX_STEPS: u64 = 10;
+
+    /// The session goes on over another connection: what is known of the old one is not true of it, and what was on
+    /// its way is lost.
+    pub(super) fn moved(&mut self, assumed: LinkSpeed, now: Instant) {
+        self.attached = false;
+        self.wanting = false;
+        self.window = Window::new(assumed, now);
+        self.lowat = 0;
+        self.echoed = None;
+        self.pulse = Pulse::new(now);
+        self.last_input = now;
+        self.sending = None;
+        self.bandwidth = Bandwidth::new(now);
+        self.limit(self.bandwidth_limit);
+    }
 
     pub(super) fn attach(&mut self, screen: &mut Line) {
         let Some(takes) = self.takes.clone().filter(|_| !self.attached) else {

@@ -11,6 +11,14 @@ pub(super) struct Rules {
     pub(super) exit_with_client: bool,
 }
 
+impl Rules {
+    /// Whether a client need not make room for a newcomer.
+    pub(super) fn lets_stay(&self, newcomer: &Present, client: &Present) -> bool {
+        let is_same = !newcomer.uuid.is_empty() && client.uuid == newcomer.uuid;
+        !is_same && self.sharing.unwrap_or(newcomer.share && client.share)
+    }
+}
+
 /// What a new client says of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Newcomer {
@@ -63,13 +71,10 @@ pub(super) fn admit(rules: &Rules, newcomer: &Newcomer, present: &[(ClientId, Pr
     }
     let same = |client: &Present| !newcomer.uuid.is_empty() && client.uuid == newcomer.uuid;
     let (mine, others): (Vec<_>, Vec<_>) = present.iter().copied().partition(|(_, client)| same(client));
-    let stays = |client: &Present| match rules.sharing {
-        Some(all) => all,
-        None => newcomer.share && client.share,
-    };
+    let wants = Present::from(newcomer.clone());
     let dropped: Vec<ClientId> = others
         .iter()
-        .filter(|(_, c)| !stays(c))
+        .filter(|(_, c)| !rules.lets_stay(&wants, c))
         .map(|(id, _)| *id)
         .collect();
     if !dropped.is_empty() {

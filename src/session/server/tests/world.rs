@@ -206,7 +206,7 @@ impl Client {
         self.wait(|event| match event {
             Event::Hello(caps) => Some(caps),
             Event::Closed(why) => panic!("refused: {why}"),
-            Event::Packet(_) => None,
+            _ => None,
         })
         .await
     }

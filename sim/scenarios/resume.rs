@@ -1,0 +1,73 @@
+//! A session goes on over another connection.
+
+use crate::client::{Client, Visit};
+use crate::server::Serving;
+use crate::world::{World, millis, play, seconds};
+use xpra::packet::Packet;
+use xpra::protocol::CloseReason;
+
+fn visit() -> Visit {
+    Visit {
+        resumes: true,
+        ..Visit::default()
+    }
+}
+
+/// A server, and a client whose session has run for three seconds.
+fn begin(world: &mut World) -> Client {
+    world.serve(Serving::default());
+    let client = world.visit("client", visit());
+    world.run(seconds(3));
+    assert!(client.seen().is_connected());
+    client
+}
+
+/// How many clients the server has.
+fn clients(world: &mut World, asker: &'static str) -> Option<i64> {
+    let info = world.info(asker);
+    info.get("clients")?.get("")?.as_int()
+}
+
+#[test]
+fn a_connection_that_breaks() {
+    play(|world| {
+        let client = begin(world);
+        let before = client.seen().draws.len();
+        world.server.valve("client").close();
+        world.run(millis(500));
+        let ends = client.seen().ends.len();
+        assert_eq!(ends, 1);
+        // pictures go on, and are numbered on
+        let frames = client.seen().frames(seconds(3), seconds(4));
+        assert!(frames.len() >= 3, "{frames:?}");
+        let seen = client.seen();
+        assert!(seen.draws.is_sorted() && seen.draws.len() > before);
+        drop(seen);
+        assert_eq!(clients(world, "info"), Some(1));
+        client.leave();
+        world.run(seconds(1));
+        let (_, end) = client.seen().ends.last().unwrap().clone();
+        assert!(matches!(end, CloseReason::Local { .. }), "{end}");
+        assert_eq!(clients(world, "late"), Some(0));
+    });
+}
+
+#[test]
+fn a_network_that_comes_back() {
+    play(|world| {
+        let client = begin(world);
+        world.sim.partition("server", "client");
+        world.run(seconds(20));
+        client.send(Packet::Quality("quality", 77));
+        assert_eq!(client.seen().ends.len(), 0, "the old connection may be alive");
+        world.sim.repair("server", "client");
+        let back = world.now();
+        world.run(seconds(2));
+        let frames = client.seen().frames(back, back + millis(600));
+        assert!(!frames.is_empty(), "{:?}", client.seen().frames.last());
+        // what was said meanwhile arrived
+        let info = world.info("info");
+        let text = format!("{info:?}");
+        assert!(text.contains("77"), "{text}");
+    });
+}

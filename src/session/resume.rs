@@ -1,0 +1,209 @@
+//! [`dial_and_resume`]: one session over as many connections as it takes.
+//!
+//! When a connection is lost, or the server is silent on it, others are opened until one is there; the first takes the
+//! session over, which both ends still have. While the server is merely silent the old connection stays: it may be
+//! alive, and the server busy.
+
+use super::dial::{Caller, Opened, dial};
+use super::driver::{drive, now};
+use crate::protocol::{CloseReason, Connection};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+
+/// How a server is called again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Calls {
+    /// Time from one attempt to the next; earlier ones go on meanwhile.
+    pub every: Duration,
+    /// How long an attempt may take.
+    pub longest: Duration,
+    /// Whether to call while the old connection may be alive.
+    pub in_doubt: bool,
+    /// How long to go on calling after the connection was lost.
+    pub patience: Duration,
+}
+
+impl Calls {
+    /// A network that may come back at any moment.
+    pub const NETWORK: Self = Self {
+        every: Duration::from_millis(400),
+        longest: Duration::from_secs(8),
+        in_doubt: true,
+        patience: Duration::from_secs(60),
+    };
+    /// A way within the machine: it is there or not.
+    pub const LOCAL: Self = Self {
+        in_doubt: false,
+        ..Self::NETWORK
+    };
+    /// A way that takes a program or a login to open: one at a time.
+    pub const COSTLY: Self = Self {
+        every: Duration::from_secs(10),
+        longest: Duration::from_secs(10),
+        ..Self::LOCAL
+    };
+}
+
+/// Tells whether the server is silent, and ends a connection without a word.
+pub struct Watch {
+    doubt: watch::Receiver<bool>,
+    abandon: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Watch {
+    /// `abandon` makes the session [abandon](Connection::abandon) its connection.
+    pub fn new(doubt: watch::Receiver<bool>, abandon: impl Fn() + Send + Sync + 'static) -> Self {
+        let abandon = Box::new(abandon);
+        Self { doubt, abandon }
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { doubt, .. } = self;
+        f.debug_struct("Watch").field("doubt", doubt).finish_non_exhaustive()
+    }
+}
+
+/// A caller whose session can go on over another connection.
+pub trait Resumer: Caller {
+    /// To look on from outside while a connection is driven.
+    fn watch(&self) -> Watch;
+
+    /// Whether the last connection was one that the session went over, not one that it was to go on over.
+    fn was_back(&self) -> bool;
+
+    /// A connection ended like this: takes from it what the next one needs. False when there is to be none.
+    fn lost(&mut self, connection: &mut Connection, end: &CloseReason) -> bool;
+
+    /// The connection that asks to go on; `None` when that is not possible any more.
+    fn begin_again(&mut self, is_private: bool, now: Instant) -> Option<Connection>;
+
+    /// A message that came while there is no connection. True when the session is to end.
+    fn offline(&mut self, message: Self::Message) -> bool;
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// How its last connection ended.
+    pub reason: CloseReason,
+    /// When that was; there was no coming back since.
+    pub at: Instant,
+    /// The last connection there was.
+    pub connection: Connection,
+}
+
+/// Like [`dial`], but goes on when a connection is lost, if the server issued a ticket.
+pub async fn dial_and_resume<S, E, H>(
+    open: impl AsyncFn() -> Result<Opened<S>, E>,
+    caller: &mut H,
+    calls: Calls,
+) -> Result<Ended, E>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Resumer,
+{
+    let watch = caller.watch();
+    let (ended, mut next) = supervise(dial(async || open().await, caller), &open, &watch, calls).await;
+    let (mut end, mut connection) = ended?;
+    let mut lost = None;
+    loop {
+        if caller.was_back() {
+            lost = None;
+        }
+        if !caller.lost(&mut connection, &end) {
+            break;
+        }
+        let (_, since) = lost.get_or_insert_with(|| {
+            tracing::warn!("{end}: calling again");
+            (end.clone(), now())
+        });
+        let until = *since + calls.patience;
+        let link = match next.take() {
+            Some(link) => Some(link),
+            None => tokio::select! {
+                biased;
+                () = departure(caller) => None,
+                link = call(&open, calls) => Some(link),
+                () = tokio::time::sleep_until(until.into()) => None,
+            },
+        };
+        let Some(Opened { stream, is_private }) = link else { break };
+        let Some(another) = caller.begin_again(is_private, now()) else { break };
+        connection = another;
+        let driving = drive(stream, &mut connection, caller);
+        (end, next) = supervise(driving, &open, &watch, calls).await;
+    }
+    let (reason, at) = lost.unwrap_or_else(|| (end, now()));
+    Ok(Ended {
+        reason,
+        at,
+        connection,
+    })
+}
+
+/// Drives a connection, and calls the server while it is silent. When another connection comes about first, the one
+/// that was driven is abandoned.
+async fn supervise<S, E, T>(
+    driving: impl Future<Output = T>,
+    open: &impl AsyncFn() -> Result<Opened<S>, E>,
+    watch: &Watch,
+    calls: Calls,
+) -> (T, Option<Opened<S>>) {
+    let mut driving = pin!(driving);
+    let mut doubt = watch.doubt.clone();
+    let calling = async {
+        loop {
+            if doubt.wait_for(|silent| *silent).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            tokio::select! {
+                biased;
+                _heard = doubt.wait_for(|silent| !*silent) => {}
+                link = call(open, calls) => return link,
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = &mut driving => return (ended, None),
+        link = calling, if calls.in_doubt => {
+            (watch.abandon)();
+            (driving.await, Some(link))
+        }
+    }
+}
+
+/// Opens connections until one is there.
+async fn call<S, E>(open: &impl AsyncFn() -> Result<Opened<S>, E>, calls: Calls) -> Opened<S> {
+    let mut attempts = FuturesUnordered::new();
+    let mut pace = tokio::time::interval(calls.every);
+    loop {
+        tokio::select! {
+            biased;
+            Some(attempt) = attempts.next(), if !attempts.is_empty() => {
+                if let Ok(Ok(link)) = attempt {
+                    return link;
+                }
+            }
+            _ = pace.tick() => attempts.push(tokio::time::timeout(calls.longest, open())),
+        }
+    }
+}
+
+/// Takes messages until one means the end.
+async fn departure<H: Resumer>(caller: &mut H) {
+    loop {
+        let message = poll_fn(|context| caller.poll_message(context)).await;
+        if caller.offline(message) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Sessions that outlive their connection: tickets, and what is kept until one of them is shown.
+
+use super::client::{ServerSession, Stage};
+use super::hello;
+use super::session::Session;
+use super::sharing::Present;
+use super::{Door, Entry, Hub, HubMessage, HubRequest};
+use crate::auth::{Proof, Ticket};
+use crate::codec::Value;
+use crate::packet::Capabilities;
+use crate::protocol::{CloseReason, Connection, Ledger, TimedOut, reason};
+use crate::session::screen::{ClientId, ScreenCommand};
+use bytes::Bytes;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// What goes on over another connection.
+pub(crate) struct Kept {
+    session: Box<Session>,
+    ledger: Ledger,
+}
+
+/// The right to come back, at the hub.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    ticket: Ticket,
+    /// Nobody comes back through another door, where other rules may hold.
+    door: Arc<Door>,
+}
+
+/// A connection that goes on with the session of another.
+#[derive(Debug)]
+pub(super) struct Heir {
+    client: ClientId,
+    sender: mpsc::UnboundedSender<HubMessage>,
+}
+
+/// A client whose connection was lost.
+#[derive(Debug)]
+pub(super) struct Held {
+    kept: Kept,
+    present: Present,
+    claim: Claim,
+    until: Instant,
+}
+
+/// How long a client may be away.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// Clients that may be away.
+const MAX_HELD: usize = 64;
+
+/// Issues a ticket to a client that asks for one; gives what to tell it.
+pub(super) fn issue(caps: &Capabilities, door: &Arc<Door>) -> Option<(Claim, Value)> {
+    let key = caps.get("resume")?.get("key").and_then(Value::as_bytes)?;
+    let (ticket, public) = Ticket::issue(key).ok()?;
+    let mut answer = Value::map();
+    answer.insert("id", Bytes::copy_from_slice(ticket.id()));
+    answer.insert("key", Bytes::from(public));
+    let door = Arc::clone(door);
+    Some((Claim { ticket, door }, answer))
+}
+
+/// The proof in a hello, and how many packets its sender got.
+fn proof_of(caps: &Capabilities) -> Option<(Proof, u64)> {
+    let shown = caps.get("resume")?;
+    let bytes = |key: &str| shown.get(key).and_then(Value::as_bytes).map(<[u8]>::to_vec);
+    let number = |key: &str| shown.get(key).and_then(Value::as_int).and_then(|n| u64::try_from(n).ok());
+    let proof = Proof {
+        id: bytes("id")?,
+        turn: number("turn")?,
+        signature: bytes("proof")?,
+    };
+    Some((proof, number("received")?))
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ledger, .. } = self;
+        f.debug_struct("Kept").field("ledger", ledger).finish_non_exhaustive()
+    }
+}
+
+impl Claim {
+    fn accepts(&mut self, proof: &Proof, received: u64, door: &Arc<Door>) -> bool {
+        Arc::ptr_eq(&self.door, door) && self.ticket.check(proof, received)
+    }
+}
+
+impl ServerSession {
+    /// Somebody wants to go on with a session. That needs no login: the ticket was given to whoever logged in.
+    pub(super) fn ask_to_resume(&mut self, connection: &mut Connection, caps: &Capabilities) {
+        let Some((proof, received)) = proof_of(caps) else {
+            return refuse(connection);
+        };
+        self.stage = Stage::Heir(received);
+        let _ended = self.hub.send(HubRequest::Resume {
+            client: self.id,
+            door: Arc::clone(&self.door),
+            proof,
+            received,
+            sender: self.hub_sender.clone(),
+        });
+    }
+
+    /// Goes on with a session.
+    pub(super) fn resume(&mut self, connection: &mut Connection, name: String, kept: Kept, now: Instant) {
+        let Stage::Heir(received) = self.stage else { return };
+        self.stage = Stage::Request;
+        let Kept { mut session, ledger } = kept;
+        self.session_name = name;
+        let size = self.facts.screen.size();
+        let mut resume = Value::map();
+        resume.insert("received", ledger.received());
+        let mut hello = hello::server_hello(&self.facts, &self.session_name, size, self.is_readonly(), now);
+        hello.set("resume", resume);
+        connection.accept(hello, now);
+        if !connection.resume(ledger, received) {
+            return refuse(connection);
+        }
+        tracing::info!(client = self.id.0, peer = %self.link.peer, "client is back");
+        session.moved(self.assumed(), now);
+        session.resized(connection, size);
+        if let Some(keymap) = session.keymap.clone().filter(|_| !self.is_readonly()) {
+            self.screen.send(ScreenCommand::Keymap(self.id, keymap));
+        }
+        if session.mapped.is_some() {
+            session.attach(&mut self.screen);
+        }
+        self.stage = Stage::Client(session);
+    }
+
+    /// What another connection can go on with, when this one ended for `end`.
+    pub(super) fn keep(&mut self, connection: &mut Connection, end: &CloseReason) -> Option<Kept> {
+        let is_lost = match end {
+            CloseReason::Abandoned
+            | CloseReason::Io(_)
+            | CloseReason::PeerClosed { .. }
+            | CloseReason::TimedOut(TimedOut::Ping) => true,
+            _ => false,
+        };
+        let ledger = connection.take_ledger().filter(|_| is_lost)?;
+        match std::mem::replace(&mut self.stage, Stage::Request) {
+            Stage::Client(session) => Some(Kept { session, ledger }),
+            _ => None,
+        }
+    }
+}
+
+/// The same words whatever the reason is.
+fn refuse(connection: &mut Connection) {
+    connection.close(reason::PERMISSION_ERROR, "there is no such session to resume");
+}
+
+impl Hub {
+    /// Somebody shows a ticket.
+    pub(super) fn resume(
+        &mut self,
+        client: ClientId,
+        door: &Arc<Door>,
+        proof: &Proof,
+        received: u64,
+        sender: mpsc::UnboundedSender<HubMessage>,
+    ) {
+        let held = self.held.iter_mut();
+        if let Some(index) = held.map(|held| &mut held.claim).position(|claim| claim.accepts(proof, received, door)) {
+            let Held { kept, present, claim, .. } = self.held.swap_remove(index);
+            return self.hand_over(Heir { client, sender }, kept, present, claim);
+        }
+        for entry in self.clients.values_mut() {
+            if entry.claim.as_mut().is_some_and(|claim| claim.accepts(proof, received, door)) {
+                // a newer one knows more
+                let older = entry.heir.replace(Heir { client, sender });
+                older.iter().for_each(Heir::refuse);
+                let _gone = entry.sender.send(HubMessage::GiveUp);
+                return;
+            }
+        }
+        tracing::warn!(client = client.0, "a session cannot be resumed: no such ticket");
+        Heir { client, sender }.refuse();
+    }
+
+    fn hand_over(&mut self, heir: Heir, kept: Kept, present: Present, claim: Claim) {
+        let Heir { client, sender } = heir;
+        self.strangers.leave(client);
+        let resumed = HubMessage::Resumed(self.session_name.clone(), Box::new(kept));
+        if let Err(mpsc::error::SendError(HubMessage::Resumed(_, kept))) = sender.send(resumed) {
+            return self.hold_on(*kept, present, claim);
+        }
+        self.idle_since = None;
+        self.clients.insert(client, Entry {
+            sender,
+            present,
+            claim: Some(claim),
+            heir: None,
+        });
+    }
+
+    /// A connection was lost.
+    pub(super) fn hold(&mut self, client: ClientId, kept: Kept) {
+        // another took the session, or nobody may come back to it
+        if !self.clients.get(&client).is_some_and(|entry| entry.claim.is_some()) {
+            return;
+        }
+        let Some(Entry { present, claim: Some(claim), heir, .. }) = self.clients.remove(&client) else {
+            return;
+        };
+        match heir {
+            Some(heir) => self.hand_over(heir, kept, present, claim),
+            None => self.hold_on(kept, present, claim),
+        }
+    }
+
+    fn hold_on(&mut self, kept: Kept, present: Present, claim: Claim) {
+        let until = crate::session::now() + PATIENCE;
+        if self.held.len() >= MAX_HELD {
+            self.held.remove(0);
+        }
+        self.held.push(Held { kept, present, claim, until });
+        if !self.has_users() {
+            self.idle_since = Some(crate::session::now());
+        }
+    }
+
+    /// When the first of those who are away will not be waited for any more.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        self.held.iter().map(|held| held.until).min()
+    }
+
+    /// Waits no longer for those who are away for too long.
+    pub(super) fn forget_held(&mut self, now: Instant) {
+        self.held.retain(|held| now < held.until);
+    }
+
+    /// Somebody is there now: those who would not share with it need not come back.
+    pub(super) fn take_over(&mut self, newcomer: &Present) {
+        let rules = self.rules();
+        self.held.retain(|held| rules.lets_stay(newcomer, &held.present));
+    }
+}
+
+impl Heir {
+    pub(super) fn refuse(&self) {
+        let text = "there is no such session to resume".to_owned();
+        let _gone = self.sender.send(HubMessage::Leave(reason::PERMISSION_ERROR, text));
+    }
+}
