@@ -30,6 +30,7 @@ mod picture;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod process;
 mod readme;
+mod resume;
 mod session_info;
 mod ssh;
 mod vsock;

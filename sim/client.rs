@@ -16,7 +16,8 @@ use xpra::display::headless::Headless;
 use xpra::packet::Packet;
 use xpra::protocol::{CloseReason, Connection, ConnectionConfig, Event, Stats};
 use xpra::session::client::{
-    ClientOptions, ClientSession, Departure, Desktop, Identity, ToSession, Viewer, client_hello, resume_capability,
+    ClientOptions, ClientSession, Departure, Desktop, Identity, ToSession, Viewer, client_hello,
+    resume_capability,
 };
 use xpra::session::resume::{Calls, Resumer, Watch, dial_and_resume};
 use xpra::session::{Caller, Handler, Login, Opened};
@@ -141,12 +142,7 @@ impl Client {
                     tokio::time::sleep(TURN).await;
                 }
             });
-            let open = async || {
-                Ok(Opened {
-                    stream: valve.tap(TcpStream::connect((SERVER, PORT)).await?),
-                    is_private: false,
-                })
-            };
+            let open = async || Ok(Opened::new(valve.tap(TcpStream::connect((SERVER, PORT)).await?)));
             let ended: std::io::Result<_> = dial_and_resume(open, &mut watched, Calls::NETWORK).await;
             match ended {
                 Ok(ended) => seen.lock().unwrap().stats = ended.connection.stats().clone(),

@@ -99,10 +99,7 @@ impl World {
         self.sim.client(name, async move {
             let open = async || {
                 let stream = TcpStream::connect((SERVER, PORT)).await?;
-                Ok::<_, std::io::Error>(Opened {
-                    stream,
-                    is_private: false,
-                })
+                Ok::<_, std::io::Error>(Opened::new(stream))
             };
             let reply = ask(open, &request, Asker::default()).await?;
             *answered.lock().unwrap() = Some(reply);

@@ -22,7 +22,7 @@ use xpra::protocol::{CloseReason, Connection, ConnectionConfig, Event};
 use xpra::session::client::{
     ClientOptions, ClientSession, Desktop, Identity, ToSession, Viewer, client_hello, resume_capability,
 };
-use xpra::session::resume::{Calls, Resumer, Watch, dial_and_resume};
+use xpra::session::resume::{Calls, Notice, Resumer, Watch, dial_and_resume};
 use xpra::session::{Caller, Handler, Login, Opened};
 use xpra::types::{Encoding, Size};
 
@@ -111,7 +111,7 @@ impl Attached {
 
     /// It is told that it has another address.
     pub(crate) fn moved(&self) {
-        let _gone = self.session.send(ToSession::Suspect);
+        let _gone = self.session.send(ToSession::Notice(Notice::Suspect));
     }
 
     /// Lets the display's thread do what it has to do.
@@ -156,8 +156,7 @@ async fn run(
         )
         .await;
         flows.borrow_mut().push(flow);
-        let is_private = false;
-        Ok::<_, Infallible>(Opened { stream, is_private })
+        Ok::<_, Infallible>(Opened::new(stream))
     };
     let mut driven = pin!(dial_and_resume(open, &mut watched, Calls::NETWORK));
     // timers of a process that hangs do nothing either

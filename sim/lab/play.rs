@@ -198,7 +198,7 @@ impl Play {
             }
             while self.events.last().is_some_and(|(at, _)| *at <= now) {
                 let (_, cue) = self.events.pop().unwrap();
-                self.cue(cue).await;
+                self.cue(cue);
             }
             if self.client.is_over() && !self.shared.lock().hangs() {
                 self.attach_again().await;
@@ -245,7 +245,7 @@ impl Play {
         }
     }
 
-    async fn cue(&mut self, cue: Cue) {
+    fn cue(&mut self, cue: Cue) {
         match cue {
             Cue::Begin(What::Upload, until) => {
                 let flow = self

@@ -58,17 +58,13 @@ impl TicketRequest {
         self.agree(id, server, &client, server)
     }
 
-    fn agree(
-        self,
-        id: TicketId,
-        peer: &[u8],
-        client: &[u8],
-        server: &[u8],
-    ) -> Result<Ticket, Unspecified> {
+    fn agree(self, id: TicketId, peer: &[u8], client: &[u8], server: &[u8]) -> Result<Ticket, Unspecified> {
         let peer = UnparsedPublicKey::new(&X25519, peer);
         agree_ephemeral(self.private, peer, Unspecified, |secret| {
             let mut digest = Context::new(&SHA256);
-            [secret, client, server, &id].into_iter().for_each(|part| digest.update(part));
+            [secret, client, server, &id]
+                .into_iter()
+                .for_each(|part| digest.update(part));
             let key = hmac::Key::new(hmac::HMAC_SHA256, digest.finish().as_ref());
             Ok(Ticket { id, key, turn: 0 })
         })
@@ -128,7 +124,9 @@ impl fmt::Debug for TicketRequest {
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { turn, .. } = self;
-        f.debug_struct("Ticket").field("turn", turn).finish_non_exhaustive()
+        f.debug_struct("Ticket")
+            .field("turn", turn)
+            .finish_non_exhaustive()
     }
 }
 

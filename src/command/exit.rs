@@ -72,7 +72,9 @@ impl ExitCode {
             CloseReason::Abandoned | CloseReason::Io(_) | CloseReason::PeerClosed { .. } if connected => {
                 Self::ConnectionLost
             }
-            CloseReason::Abandoned | CloseReason::Io(_) | CloseReason::PeerClosed { .. } => Self::ConnectionFailed,
+            CloseReason::Abandoned | CloseReason::Io(_) | CloseReason::PeerClosed { .. } => {
+                Self::ConnectionFailed
+            }
             CloseReason::Protocol(_) => Self::PacketFailure,
             CloseReason::Refused(text) if text.contains(reason::AUTHENTICATION_FAILED) => {
                 Self::AuthenticationFailed

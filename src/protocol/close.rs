@@ -52,6 +52,16 @@ pub enum CloseReason {
     TimedOut(TimedOut),
 }
 
+impl CloseReason {
+    /// Whether it was the connection that ended, rather than somebody who ended it.
+    pub const fn is_loss(&self) -> bool {
+        matches!(
+            self,
+            Self::Abandoned | Self::Io(_) | Self::PeerClosed { .. } | Self::TimedOut(_)
+        )
+    }
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -463,6 +463,13 @@ impl Connection {
         }
     }
 
+    /// Asks soon whether the peer is there.
+    pub fn ask_soon(&mut self) {
+        if self.state == State::Established {
+            self.keepalive.hasten();
+        }
+    }
+
     fn ping(&mut self, now: Instant) {
         let time = self.keepalive.sent(now);
         let source = CompactString::default();

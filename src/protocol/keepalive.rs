@@ -11,6 +11,8 @@ pub struct Keepalive {
     interval: Option<Duration>,
     timeout: Duration,
     next: Option<Instant>,
+    /// When the last ping was sent, or pinging began.
+    last: Instant,
     /// Pings without an echo yet: time stamp sent, when.
     waiting: VecDeque<(i64, Instant)>,
     latencies: Latencies,
@@ -35,6 +37,7 @@ impl Keepalive {
             interval,
             timeout,
             next: None,
+            last: now,
             waiting: VecDeque::new(),
             latencies: Latencies::default(),
             last_echo: None,
@@ -57,6 +60,7 @@ impl Keepalive {
 
     /// Starts pinging.
     pub fn start(&mut self, now: Instant) {
+        self.last = now;
         self.next = self.interval.map(|interval| now + interval);
     }
 
@@ -97,8 +101,15 @@ impl Keepalive {
         self.next.is_some_and(|next| now >= next)
     }
 
+    /// Sends the next ping soon: a second after the last one.
+    pub fn hasten(&mut self) {
+        let soon = self.last + Self::SILENCE;
+        self.next = self.next.map(|next| next.min(soon));
+    }
+
     /// Notes that a ping is sent and gives its time stamp.
     pub fn sent(&mut self, now: Instant) -> i64 {
+        self.last = now;
         self.next = self.interval.map(|interval| now + interval);
         let stamp = self.stamp(now);
         if self.waiting.len() == Self::MAX_WAITING {
@@ -131,7 +142,9 @@ impl Keepalive {
         if !self.deadline().is_some_and(slept) {
             return;
         }
-        self.sign = self.sign.max(now.checked_sub(self.timeout.saturating_sub(Self::AFTER_SLEEP)));
+        self.sign = self
+            .sign
+            .max(now.checked_sub(self.timeout.saturating_sub(Self::AFTER_SLEEP)));
         // whether the path is still there is worth a question
         self.doubt();
     }
@@ -151,7 +164,8 @@ impl Keepalive {
                 .add(now.saturating_duration_since(at).as_secs_f64() * 1e3);
             self.last_echo = Some(now);
             let longest = self.latencies.samples().fold(0.0, f64::max);
-            let rounds = Duration::try_from_secs_f64(longest * Self::SILENCE_ROUNDS / 1e3).unwrap_or_default();
+            let rounds =
+                Duration::try_from_secs_f64(longest * Self::SILENCE_ROUNDS / 1e3).unwrap_or_default();
             self.patience = rounds.max(Self::SILENCE);
         }
     }
@@ -186,6 +200,9 @@ mod tests {
         assert_eq!(pings.latencies().last(), Some(1000.0));
         assert!(!pings.expired(now + 500 * second));
         assert!(!pings.is_due(now + 9 * second));
+        pings.hasten();
+        pings.hasten();
+        assert!(!pings.is_due(now + 5 * second + second / 2) && pings.is_due(now + 6 * second));
         assert_eq!(pings.sent(now + 10 * second), 10000);
         assert!(pings.expired(now + 70 * second));
         pings.alive(now + 30 * second);

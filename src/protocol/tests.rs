@@ -267,7 +267,10 @@ fn an_undecided_server_times_out_too() {
     pair.settle();
     let (client, server) = pair.pass(21 * SECOND);
     assert_eq!(server, [Event::Closed(CloseReason::TimedOut(TimedOut::Login))]);
-    assert!(matches!(&client[..], [Event::Silent, Event::Closed(_)]), "{client:?}");
+    assert!(
+        matches!(&client[..], [Event::Silent, Event::Closed(_)]),
+        "{client:?}"
+    );
 }
 
 #[test]

@@ -3,24 +3,57 @@
 use super::driver::{Handler, drive, now};
 use crate::codec::Dialect;
 use crate::protocol::{CloseReason, Connection};
-use crate::transport::{BoxedStream, Link};
+use crate::transport::{BoxedStream, Link, Route};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use std::fmt;
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A fresh stream to the server.
-#[derive(Debug)]
 pub struct Opened<S> {
     /// The bytes.
     pub stream: S,
     /// True when nobody on the way can read along.
     pub is_private: bool,
+    /// Resolves when the way to the server is another.
+    pub moved: Option<BoxFuture<'static, ()>>,
+}
+
+impl<S> Opened<S> {
+    /// A stream about which nothing is known.
+    pub const fn new(stream: S) -> Self {
+        Self {
+            stream,
+            is_private: false,
+            moved: None,
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Opened<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("stream", &self.stream)
+            .field("is_private", &self.is_private)
+            .finish_non_exhaustive()
+    }
 }
 
 impl From<Link> for Opened<BoxedStream> {
     fn from(link: Link) -> Self {
+        let moved = Route::of(&link.info).map(|route| {
+            let moved = async move {
+                if route.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            moved.boxed()
+        });
         Self {
             stream: link.stream,
             is_private: link.info.is_private,
+            moved,
         }
     }
 }
@@ -47,14 +80,18 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Caller,
 {
-    let Opened { stream, is_private } = open().await?;
+    let Opened {
+        stream, is_private, ..
+    } = open().await?;
     let mut connection = caller.begin(Dialect::G6, is_private, now());
     let reason = drive(stream, &mut connection, caller).await;
     if !is_other_dialect(&reason, &connection) {
         return Ok((reason, connection));
     }
     tracing::debug!(%reason, "trying the dialect of 3.1");
-    let Opened { stream, is_private } = open().await?;
+    let Opened {
+        stream, is_private, ..
+    } = open().await?;
     let mut connection = caller.begin(Dialect::G3, is_private, now());
     let reason = drive(stream, &mut connection, caller).await;
     Ok((reason, connection))
@@ -126,10 +163,7 @@ mod tests {
         let mut closes = Closes::default();
         let open = async || {
             let stream = server(answer);
-            Ok::<_, Infallible>(Opened {
-                stream,
-                is_private: true,
-            })
+            Ok::<_, Infallible>(Opened::new(stream))
         };
         let Ok((reason, _)) = dial(open, &mut closes).await;
         assert_eq!(closes.closes.last(), Some(&reason));

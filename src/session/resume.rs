@@ -8,10 +8,13 @@ use super::dial::{Caller, Opened, dial};
 use super::driver::{drive, now};
 use crate::protocol::{CloseReason, Connection};
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -50,24 +53,36 @@ impl Calls {
     };
 }
 
-/// Tells whether the server is silent, and ends a connection without a word.
+/// What a session is told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// [Abandon](Connection::abandon) the connection: there is another.
+    Abandon,
+    /// [Suspect](Connection::suspect) it: the way to the server is another now.
+    Suspect,
+}
+
+/// Looks at a session from outside while its connection is driven.
 pub struct Watch {
+    /// Whether the server is silent.
     doubt: watch::Receiver<bool>,
-    abandon: Box<dyn Fn() + Send + Sync>,
+    tell: Box<dyn Fn(Notice) + Send + Sync>,
 }
 
 impl Watch {
-    /// `abandon` makes the session [abandon](Connection::abandon) its connection.
-    pub fn new(doubt: watch::Receiver<bool>, abandon: impl Fn() + Send + Sync + 'static) -> Self {
-        let abandon = Box::new(abandon);
-        Self { doubt, abandon }
+    /// `doubt` is whether the server is silent.
+    pub fn new(doubt: watch::Receiver<bool>, tell: impl Fn(Notice) + Send + Sync + 'static) -> Self {
+        let tell = Box::new(tell);
+        Self { doubt, tell }
     }
 }
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { doubt, .. } = self;
-        f.debug_struct("Watch").field("doubt", doubt).finish_non_exhaustive()
+        f.debug_struct("Watch")
+            .field("doubt", doubt)
+            .finish_non_exhaustive()
     }
 }
 
@@ -111,7 +126,9 @@ where
     H: Resumer,
 {
     let watch = caller.watch();
-    let (ended, mut next) = supervise(dial(async || open().await, caller), &open, &watch, calls).await;
+    let moved = Moved::default();
+    let dialled = dial(async || open().await.map(|opened| moved.of(opened)), caller);
+    let (ended, mut next) = supervise(dialled, &open, &watch, &moved, calls).await;
     let (mut end, mut connection) = ended?;
     let mut lost = None;
     loop {
@@ -135,11 +152,13 @@ where
                 () = tokio::time::sleep_until(until.into()) => None,
             },
         };
-        let Some(Opened { stream, is_private }) = link else { break };
-        let Some(another) = caller.begin_again(is_private, now()) else { break };
+        let Some(link) = link else { break };
+        let Some(another) = caller.begin_again(link.is_private, now()) else {
+            break;
+        };
         connection = another;
-        let driving = drive(stream, &mut connection, caller);
-        (end, next) = supervise(driving, &open, &watch, calls).await;
+        let driving = drive(moved.of(link).stream, &mut connection, caller);
+        (end, next) = supervise(driving, &open, &watch, &moved, calls).await;
     }
     let (reason, at) = lost.unwrap_or_else(|| (end, now()));
     Ok(Ended {
@@ -149,17 +168,40 @@ where
     })
 }
 
+/// Resolves when the way of the connection that is driven is another.
+#[derive(Default)]
+struct Moved(RefCell<Option<BoxFuture<'static, ()>>>);
+
+impl Moved {
+    /// That connection is driven from now on.
+    fn of<S>(&self, mut opened: Opened<S>) -> Opened<S> {
+        self.0.replace(opened.moved.take());
+        opened
+    }
+
+    fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut moved = self.0.borrow_mut();
+        if let Some(future) = &mut *moved {
+            ready!(future.as_mut().poll(context));
+            *moved = None;
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
 /// Drives a connection, and calls the server while it is silent. When another connection comes about first, the one
 /// that was driven is abandoned.
 async fn supervise<S, E, T>(
     driving: impl Future<Output = T>,
     open: &impl AsyncFn() -> Result<Opened<S>, E>,
     watch: &Watch,
+    moved: &Moved,
     calls: Calls,
 ) -> (T, Option<Opened<S>>) {
     let mut driving = pin!(driving);
     let mut doubt = watch.doubt.clone();
-    let calling = async {
+    let mut calling = pin!(async {
         loop {
             if doubt.wait_for(|silent| *silent).await.is_err() {
                 std::future::pending::<()>().await;
@@ -170,13 +212,16 @@ async fn supervise<S, E, T>(
                 link = call(open, calls) => return link,
             }
         }
-    };
-    tokio::select! {
-        biased;
-        ended = &mut driving => return (ended, None),
-        link = calling, if calls.in_doubt => {
-            (watch.abandon)();
-            (driving.await, Some(link))
+    });
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut driving => return (ended, None),
+            () = poll_fn(|context| moved.poll(context)), if calls.in_doubt => (watch.tell)(Notice::Suspect),
+            link = &mut calling, if calls.in_doubt => {
+                (watch.tell)(Notice::Abandon);
+                return (driving.await, Some(link));
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ mod pipe;
 pub(crate) mod prefixed;
 mod probe;
 mod prompt;
+mod route;
 #[cfg_attr(windows, path = "windows/socket.rs")]
 mod socket;
 pub mod ssh;
@@ -59,6 +60,7 @@ pub use self::error::{AcceptError, ConnectError, ListenError};
 pub use self::listener::Listener;
 pub use self::probe::{Kernel, KernelInfo, PeerCredentials, Probe};
 pub use self::prompt::{Nobody, Prompt};
+pub use self::route::Route;
 pub use self::stale::{SessionState, probe_abstract, probe_socket};
 pub use self::tcp::connect_any;
 pub use crate::address::TransportKind;

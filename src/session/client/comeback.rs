@@ -53,9 +53,14 @@ impl Comeback {
         self.ledger.is_some()
     }
 
+    /// Whether the session can go on over another connection.
+    pub(super) const fn has_ticket(&self) -> bool {
+        self.ticket.is_some()
+    }
+
     /// The server is silent, or not any more.
     pub(super) fn doubt(&self, silent: bool) {
-        if self.ticket.is_some() {
+        if self.has_ticket() {
             self.doubt.send_replace(silent);
         }
     }
@@ -67,8 +72,10 @@ impl Comeback {
         };
         let bytes = |key: &str| issued.get(key).and_then(Value::as_bytes);
         let id = bytes("id").and_then(|id| TicketId::try_from(id).ok());
-        self.ticket = id.zip(bytes("key")).and_then(|(id, key)| request.accept(id, key).ok());
-        if self.ticket.is_some() {
+        self.ticket = id
+            .zip(bytes("key"))
+            .and_then(|(id, key)| request.accept(id, key).ok());
+        if self.has_ticket() {
             connection.keep_ledger();
         }
     }
@@ -95,7 +102,9 @@ impl ClientSession {
     /// The server goes on with the session.
     pub(super) fn resumed(&mut self, connection: &mut Connection, caps: &Capabilities) {
         let received = caps.get("resume").and_then(|resume| resume.get("received"));
-        let received = received.and_then(Value::as_int).and_then(|n| u64::try_from(n).ok());
+        let received = received
+            .and_then(Value::as_int)
+            .and_then(|n| u64::try_from(n).ok());
         let ledger = self.comeback.ledger.take();
         let is_same = |(received, ledger)| connection.resume(ledger, received);
         if !received.zip(ledger).is_some_and(is_same) {
@@ -111,8 +120,8 @@ impl ClientSession {
 impl Resumer for ClientSession {
     fn watch(&self) -> Watch {
         let session = self.comeback.session.clone();
-        Watch::new(self.comeback.doubt.subscribe(), move || {
-            let _gone = session.send(ToSession::Abandon);
+        Watch::new(self.comeback.doubt.subscribe(), move |notice| {
+            let _gone = session.send(ToSession::Notice(notice));
         })
     }
 
@@ -123,19 +132,15 @@ impl Resumer for ClientSession {
     fn lost(&mut self, connection: &mut Connection, end: &CloseReason) -> bool {
         self.comeback.doubt.send_replace(false);
         let mends = match end {
-            CloseReason::Abandoned
-            | CloseReason::Io(_)
-            | CloseReason::PeerClosed { .. }
-            | CloseReason::TimedOut(_) => true,
             // it was the server that could not hear us
             CloseReason::Disconnected { reason, .. } => reason == reason::CLIENT_PING_TIMEOUT,
-            _ => false,
+            end => end.is_loss(),
         };
-        if !mends || self.departure.is_some() || self.comeback.ticket.is_none() {
+        if !mends || self.departure.is_some() || !self.comeback.has_ticket() {
             return false;
         }
         let ledger = connection.take_ledger();
-        self.comeback.ledger = ledger.or(self.comeback.ledger.take());
+        self.comeback.ledger = ledger.or_else(|| self.comeback.ledger.take());
         self.comeback.is_pending()
     }
 
@@ -161,7 +166,7 @@ impl Resumer for ClientSession {
                     return true;
                 }
             }
-            ToSession::Abandon | ToSession::Answer(_) | ToSession::Resume | ToSession::Suspect => {}
+            ToSession::Answer(_) | ToSession::Notice(_) | ToSession::Resume => {}
         }
         false
     }

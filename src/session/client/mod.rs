@@ -27,8 +27,9 @@ use super::dial::Caller;
 use super::driver::Handler;
 use super::login::Login;
 use super::mailbox::{Mailbox, Outbox, mailbox};
-use crate::auth::{Answer, TicketRequest};
+use super::resume::Notice;
 use crate::auth::client::ClientAuthError;
+use crate::auth::{Answer, TicketRequest};
 use crate::codec::{Dialect, Value};
 use crate::display::DisplayError;
 use crate::mmap::RingReader;
@@ -167,14 +168,12 @@ pub enum ToViewer {
 /// To the session.
 #[derive(Debug)]
 pub enum ToSession {
-    /// The session goes on over another connection.
-    Abandon,
     /// The user's answer to a challenge.
     Answer(Answer),
     /// Leave.
     Depart(Departure),
-    /// The way to the server is another now: the connection may be dead.
-    Suspect,
+    /// Something about the connection.
+    Notice(Notice),
     /// The viewer caught up: read on.
     Resume,
     /// Send this.
@@ -370,8 +369,8 @@ impl Handler for ClientSession {
         match message {
             ToSession::Answer(answer) => self.login.respond(connection, &answer, now),
             ToSession::Resume => {}
-            ToSession::Abandon => connection.abandon(),
-            ToSession::Suspect => connection.suspect(now),
+            ToSession::Notice(Notice::Abandon) => connection.abandon(),
+            ToSession::Notice(Notice::Suspect) => connection.suspect(now),
             ToSession::Depart(departure) => self.depart(connection, departure),
             ToSession::Send(motion @ Packet::Pointer(_)) if !connection.wants_picture() => {
                 self.motion = Some(motion);
@@ -379,6 +378,10 @@ impl Handler for ClientSession {
             ToSession::Send(packet) => {
                 self.flush_motion(connection);
                 connection.send(packet);
+                // whoever could go on elsewhere wants to know soon
+                if self.comeback.has_ticket() {
+                    connection.ask_soon();
+                }
             }
         }
     }

@@ -54,8 +54,8 @@ async fn ask_in(
 
 fn opened<S>(stream: S) -> Opened<S> {
     Opened {
-        stream,
         is_private: true,
+        ..Opened::new(stream)
     }
 }
 

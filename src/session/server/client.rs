@@ -228,7 +228,11 @@ impl ServerSession {
         let may_resume = self.door.allows("resume") && !self.facts.config.exit_with_client;
         let issued = may_resume.then(|| resume::issue(&caps, &self.door)).flatten();
         let (claim, ticket) = issued.unzip();
-        self.stage = Stage::Applicant(Box::new(Applicant { caps, ticket, pictures }));
+        self.stage = Stage::Applicant(Box::new(Applicant {
+            caps,
+            ticket,
+            pictures,
+        }));
         let login = HubRequest::Login {
             client: self.id,
             newcomer,
@@ -243,7 +247,11 @@ impl ServerSession {
         let Stage::Applicant(applicant) = std::mem::replace(&mut self.stage, Stage::Request) else {
             return;
         };
-        let Applicant { caps, ticket, pictures } = *applicant;
+        let Applicant {
+            caps,
+            ticket,
+            pictures,
+        } = *applicant;
         let size = self.facts.screen.size();
         let mut hello = hello::server_hello(&self.facts, &self.session_name, size, self.is_readonly(), now);
         // opened before the hello: the client removes the file after it (`session.md` 2.3)

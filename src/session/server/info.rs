@@ -100,13 +100,22 @@ impl ClientFacts {
     }
 }
 
+/// How many there are who are no users, or not at the moment.
+pub(super) struct Others {
+    /// Who only watch.
+    pub(super) observers: usize,
+    /// Whose connection was lost, and who may come back.
+    pub(super) held: usize,
+    /// Who have not logged in.
+    pub(super) strangers: usize,
+}
+
 /// The whole tree.
 pub(super) fn server(
     facts: &Facts,
     name: &str,
     clients: &[ClientFacts],
-    observers: usize,
-    strangers: usize,
+    others: Others,
     now: Instant,
 ) -> Value {
     let config = &facts.config;
@@ -164,8 +173,9 @@ pub(super) fn server(
         "clients",
         tree([
             ("", clients.len().into()),
-            ("observers", observers.into()),
-            ("unauthenticated", strangers.into()),
+            ("observers", others.observers.into()),
+            ("held", others.held.into()),
+            ("unauthenticated", others.strangers.into()),
         ]),
     );
     // the graphs of clients look for these at the top (`session.md` 4.4)

@@ -32,15 +32,15 @@ pub use ssh::SshPasswords;
 
 use super::mailbox::Outbox;
 use super::screen::{self, ClientId, ScreenCommand, ScreenFacts, Started};
+use crate::auth::Proof;
 use crate::codec::Value;
 use crate::display::Screen;
-use crate::auth::Proof;
 use crate::mmap::Trust;
 use crate::protocol::{ConnectionConfig, reason};
 use crate::transport::{Link, Listener};
 use client::ServerSession;
-use resume::{Claim, Heir, Held, Kept};
 use compact_str::CompactString;
+use resume::{Claim, Heir, Held, Kept};
 use sharing::{Newcomer, Present, Verdict, admit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -167,7 +167,7 @@ pub(crate) enum HubRequest {
     Login {
         client: ClientId,
         newcomer: Newcomer,
-        claim: Option<Claim>,
+        claim: Option<Box<Claim>>,
         sender: mpsc::UnboundedSender<HubMessage>,
     },
     /// A client's connection was lost, and this is what it may come back to; [`Left`](Self::Left) follows.
@@ -236,7 +236,7 @@ struct Entry {
     sender: mpsc::UnboundedSender<HubMessage>,
     present: Present,
     /// What it has to show to come back.
-    claim: Option<Claim>,
+    claim: Option<Box<Claim>>,
     /// It is back, and waits for this connection to give up.
     heir: Option<Heir>,
 }
@@ -424,6 +424,7 @@ impl Hub {
                 let _gone = reply.send(self.summary());
             }
             HubRequest::Detach(client, reply) => {
+                self.held.clear();
                 let others = self.clients.iter().filter(|(id, _)| **id != client);
                 let count = others
                     .map(|(_, entry)| entry.leave(reason::DETACH_REQUEST, ""))
@@ -471,7 +472,7 @@ impl Hub {
         &mut self,
         client: ClientId,
         newcomer: Newcomer,
-        claim: Option<Claim>,
+        claim: Option<Box<Claim>>,
         sender: mpsc::UnboundedSender<HubMessage>,
     ) {
         let rules = self.rules();
@@ -555,6 +556,7 @@ impl Hub {
             entry.present.share = on;
         }
         if !on {
+            self.held.clear();
             let others = self.clients.iter().filter(|(id, _)| **id != client);
             others
                 .filter(|(_, entry)| entry.present.ui)
@@ -564,10 +566,13 @@ impl Hub {
 
     fn info(&self, reply: oneshot::Sender<Value>) {
         let (facts, name) = (Arc::clone(&self.facts), self.session_name.clone());
-        let strangers = self.strangers.len();
         // those who only watch are counted: what is told of the clients is the same whether somebody watches or not
         let (users, observers): (Vec<_>, Vec<_>) = self.clients.values().partition(|entry| entry.present.ui);
-        let observers = observers.len();
+        let others = info::Others {
+            observers: observers.len(),
+            held: self.held.len(),
+            strangers: self.strangers.len(),
+        };
         let asked: Vec<_> = users
             .into_iter()
             .map(|entry| {
@@ -581,14 +586,7 @@ impl Hub {
             for receiver in asked {
                 clients.extend(receiver.await.ok());
             }
-            let _gone = reply.send(info::server(
-                &facts,
-                &name,
-                &clients,
-                observers,
-                strangers,
-                super::now(),
-            ));
+            let _gone = reply.send(info::server(&facts, &name, &clients, others, super::now()));
         });
     }
 

@@ -8,7 +8,7 @@ use super::{Door, Entry, Hub, HubMessage, HubRequest};
 use crate::auth::{Proof, Ticket};
 use crate::codec::Value;
 use crate::packet::Capabilities;
-use crate::protocol::{CloseReason, Connection, Ledger, TimedOut, reason};
+use crate::protocol::{CloseReason, Connection, Ledger, reason};
 use crate::session::screen::{ClientId, ScreenCommand};
 use bytes::Bytes;
 use std::fmt;
@@ -42,7 +42,7 @@ pub(super) struct Heir {
 pub(super) struct Held {
     kept: Kept,
     present: Present,
-    claim: Claim,
+    claim: Box<Claim>,
     until: Instant,
 }
 
@@ -52,21 +52,26 @@ const PATIENCE: Duration = Duration::from_secs(15 * 60);
 const MAX_HELD: usize = 64;
 
 /// Issues a ticket to a client that asks for one; gives what to tell it.
-pub(super) fn issue(caps: &Capabilities, door: &Arc<Door>) -> Option<(Claim, Value)> {
+pub(super) fn issue(caps: &Capabilities, door: &Arc<Door>) -> Option<(Box<Claim>, Value)> {
     let key = caps.get("resume")?.get("key").and_then(Value::as_bytes)?;
     let (ticket, public) = Ticket::issue(key).ok()?;
     let mut answer = Value::map();
     answer.insert("id", Bytes::copy_from_slice(ticket.id()));
     answer.insert("key", Bytes::from(public));
     let door = Arc::clone(door);
-    Some((Claim { ticket, door }, answer))
+    Some((Box::new(Claim { ticket, door }), answer))
 }
 
 /// The proof in a hello, and how many packets its sender got.
 fn proof_of(caps: &Capabilities) -> Option<(Proof, u64)> {
     let shown = caps.get("resume")?;
     let bytes = |key: &str| shown.get(key).and_then(Value::as_bytes).map(<[u8]>::to_vec);
-    let number = |key: &str| shown.get(key).and_then(Value::as_int).and_then(|n| u64::try_from(n).ok());
+    let number = |key: &str| {
+        shown
+            .get(key)
+            .and_then(Value::as_int)
+            .and_then(|n| u64::try_from(n).ok())
+    };
     let proof = Proof {
         id: bytes("id")?,
         turn: number("turn")?,
@@ -78,7 +83,9 @@ fn proof_of(caps: &Capabilities) -> Option<(Proof, u64)> {
 impl fmt::Debug for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ledger, .. } = self;
-        f.debug_struct("Kept").field("ledger", ledger).finish_non_exhaustive()
+        f.debug_struct("Kept")
+            .field("ledger", ledger)
+            .finish_non_exhaustive()
     }
 }
 
@@ -133,14 +140,7 @@ impl ServerSession {
 
     /// What another connection can go on with, when this one ended for `end`.
     pub(super) fn keep(&mut self, connection: &mut Connection, end: &CloseReason) -> Option<Kept> {
-        let is_lost = match end {
-            CloseReason::Abandoned
-            | CloseReason::Io(_)
-            | CloseReason::PeerClosed { .. }
-            | CloseReason::TimedOut(TimedOut::Ping) => true,
-            _ => false,
-        };
-        let ledger = connection.take_ledger().filter(|_| is_lost)?;
+        let ledger = connection.take_ledger().filter(|_| end.is_loss())?;
         match std::mem::replace(&mut self.stage, Stage::Request) {
             Stage::Client(session) => Some(Kept { session, ledger }),
             _ => None,
@@ -164,12 +164,21 @@ impl Hub {
         sender: mpsc::UnboundedSender<HubMessage>,
     ) {
         let held = self.held.iter_mut();
-        if let Some(index) = held.map(|held| &mut held.claim).position(|claim| claim.accepts(proof, received, door)) {
-            let Held { kept, present, claim, .. } = self.held.swap_remove(index);
+        if let Some(index) = held
+            .map(|held| &mut held.claim)
+            .position(|claim| claim.accepts(proof, received, door))
+        {
+            let Held {
+                kept, present, claim, ..
+            } = self.held.swap_remove(index);
             return self.hand_over(Heir { client, sender }, kept, present, claim);
         }
         for entry in self.clients.values_mut() {
-            if entry.claim.as_mut().is_some_and(|claim| claim.accepts(proof, received, door)) {
+            if entry
+                .claim
+                .as_mut()
+                .is_some_and(|claim| claim.accepts(proof, received, door))
+            {
                 // a newer one knows more
                 let older = entry.heir.replace(Heir { client, sender });
                 older.iter().for_each(Heir::refuse);
@@ -181,7 +190,7 @@ impl Hub {
         Heir { client, sender }.refuse();
     }
 
-    fn hand_over(&mut self, heir: Heir, kept: Kept, present: Present, claim: Claim) {
+    fn hand_over(&mut self, heir: Heir, kept: Kept, present: Present, claim: Box<Claim>) {
         let Heir { client, sender } = heir;
         self.strangers.leave(client);
         let resumed = HubMessage::Resumed(self.session_name.clone(), Box::new(kept));
@@ -189,21 +198,31 @@ impl Hub {
             return self.hold_on(*kept, present, claim);
         }
         self.idle_since = None;
-        self.clients.insert(client, Entry {
-            sender,
-            present,
-            claim: Some(claim),
-            heir: None,
-        });
+        self.clients.insert(
+            client,
+            Entry {
+                sender,
+                present,
+                claim: Some(claim),
+                heir: None,
+            },
+        );
     }
 
     /// A connection was lost.
     pub(super) fn hold(&mut self, client: ClientId, kept: Kept) {
         // another took the session, or nobody may come back to it
-        if !self.clients.get(&client).is_some_and(|entry| entry.claim.is_some()) {
+        let may_return = |entry: &Entry| entry.claim.is_some();
+        if !self.clients.get(&client).is_some_and(may_return) {
             return;
         }
-        let Some(Entry { present, claim: Some(claim), heir, .. }) = self.clients.remove(&client) else {
+        let Some(Entry {
+            present,
+            claim: Some(claim),
+            heir,
+            ..
+        }) = self.clients.remove(&client)
+        else {
             return;
         };
         match heir {
@@ -212,12 +231,17 @@ impl Hub {
         }
     }
 
-    fn hold_on(&mut self, kept: Kept, present: Present, claim: Claim) {
+    fn hold_on(&mut self, kept: Kept, present: Present, claim: Box<Claim>) {
         let until = crate::session::now() + PATIENCE;
         if self.held.len() >= MAX_HELD {
             self.held.remove(0);
         }
-        self.held.push(Held { kept, present, claim, until });
+        self.held.push(Held {
+            kept,
+            present,
+            claim,
+            until,
+        });
         if !self.has_users() {
             self.idle_since = Some(crate::session::now());
         }
@@ -243,6 +267,8 @@ impl Hub {
 impl Heir {
     pub(super) fn refuse(&self) {
         let text = "there is no such session to resume".to_owned();
-        let _gone = self.sender.send(HubMessage::Leave(reason::PERMISSION_ERROR, text));
+        let _gone = self
+            .sender
+            .send(HubMessage::Leave(reason::PERMISSION_ERROR, text));
     }
 }

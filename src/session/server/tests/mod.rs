@@ -11,5 +11,6 @@ mod limits;
 mod login;
 mod pictures;
 mod requests;
+mod resume;
 mod watching;
 mod world;

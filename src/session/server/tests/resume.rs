@@ -1,0 +1,169 @@
+//! Clients whose connection is lost, and those who would like to be them.
+
+use super::world::{Client, SCREEN, World, hello};
+use crate::auth::{Proof, Ticket, TicketRequest};
+use crate::codec::{Dialect, Value};
+use crate::packet::Capabilities;
+use crate::protocol::Event;
+use crate::session::client::resume_capability;
+use crate::session::server::ServerConfig;
+use bytes::Bytes;
+use std::time::Duration;
+
+const REFUSED: &str = "permission error, there is no such session to resume";
+
+fn wants_ticket() -> (Capabilities, TicketRequest) {
+    let request = TicketRequest::new().unwrap();
+    let mut caps = hello(&["rgb24"]);
+    caps.set("resume", resume_capability(&request));
+    (caps, request)
+}
+
+/// A client that is in, and its ticket.
+async fn guest(world: &World) -> (Client, Ticket) {
+    let (caps, request) = wants_ticket();
+    let mut client = world.connect(Dialect::G6, caps).await;
+    let answer = client.hello().await;
+    client.map().await;
+    let issued = answer.get("resume").expect("a ticket");
+    let bytes = |key: &str| issued.get(key).and_then(Value::as_bytes).unwrap().to_vec();
+    let id = bytes("id").try_into().unwrap();
+    (client, request.accept(id, &bytes("key")).unwrap())
+}
+
+/// Somebody who shows that proof, and says that nothing arrived.
+async fn shows(world: &World, proof: &Proof) -> Client {
+    let mut resume = Value::map();
+    resume.insert("id", Bytes::from(proof.id.clone()));
+    resume.insert("turn", proof.turn);
+    resume.insert("proof", Bytes::from(proof.signature.clone()));
+    resume.insert("received", 0);
+    let mut caps = Capabilities::default();
+    caps.set("request", "resume").set("resume", resume);
+    world.connect(Dialect::G6, caps).await
+}
+
+/// The connection is gone without a word, and the server knows.
+async fn lose(world: &World, client: Client) {
+    client.task.abort();
+    let _gone = client.task.await;
+    for _ in 0..100 {
+        let mut caps = Capabilities::default();
+        caps.set("request", "info")
+            .set("ui_client", false)
+            .set("windows", false);
+        let mut asker = world.connect(Dialect::G6, caps).await;
+        let info = asker.hello().await;
+        let held = info.get("clients").and_then(|clients| clients.get("held"));
+        if held.and_then(Value::as_int) == Some(1) {
+            return;
+        }
+    }
+    panic!("the server did not notice");
+}
+
+#[tokio::test]
+async fn a_client_comes_back_once_per_proof() {
+    let world = World::new(ServerConfig::default()).await;
+    let (client, mut ticket) = guest(&world).await;
+    world.puppet.paint(SCREEN.rect(), |_, _| [7, 8, 9]);
+    client.shows(&world.puppet).await;
+    lose(&world, client).await;
+
+    let mut thief = Ticket::issue(TicketRequest::new().unwrap().public()).unwrap().0;
+    let stolen = Proof {
+        id: ticket.id().to_vec(),
+        ..thief.prove(0)
+    };
+    assert_eq!(shows(&world, &stolen).await.closed().await, REFUSED);
+
+    let proof = ticket.prove(0);
+    let mut back = shows(&world, &proof).await;
+    let answer = back.hello().await;
+    let received = answer.get("resume").and_then(|resume| resume.get("received"));
+    // it said that it shows the window
+    assert_eq!(received.and_then(Value::as_int), Some(1));
+    // nothing arrived there, so it is told of the window once more; where that is the server remembers
+    back.map().await;
+    back.shows(&world.puppet).await;
+    world.puppet.paint(SCREEN.rect(), |_, _| [9, 8, 7]);
+    back.shows(&world.puppet).await;
+
+    assert_eq!(shows(&world, &proof).await.closed().await, REFUSED, "replayed");
+    assert!(!back.task.is_finished());
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_known_to_be_dead_makes_room() {
+    let world = World::new(ServerConfig::default()).await;
+    let (old, mut ticket) = guest(&world).await;
+    let mut back = shows(&world, &ticket.prove(0)).await;
+    back.map().await;
+    back.shows(&world.puppet).await;
+    assert_eq!(old.closed().await, "connection closed by the other end");
+    // and once more, from there
+    let mut again = shows(&world, &ticket.prove(0)).await;
+    again.map().await;
+    again.shows(&world.puppet).await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_client_that_was_replaced() {
+    let world = World::new(ServerConfig::default()).await;
+    let (client, mut ticket) = guest(&world).await;
+    lose(&world, client).await;
+    let newcomer = world.attach(hello(&["rgb24"])).await;
+    assert_eq!(shows(&world, &ticket.prove(0)).await.closed().await, REFUSED);
+    newcomer.shows(&world.puppet).await;
+}
+
+#[tokio::test]
+async fn nobody_waits_forever() {
+    let world = World::new(ServerConfig::default()).await;
+    let (client, mut ticket) = guest(&world).await;
+    lose(&world, client).await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(15 * 60 + 1)).await;
+    tokio::time::resume();
+    assert_eq!(shows(&world, &ticket.prove(0)).await.closed().await, REFUSED);
+}
+
+#[tokio::test]
+async fn counts_that_cannot_be_are_refused() {
+    let world = World::new(ServerConfig::default()).await;
+    let (client, mut ticket) = guest(&world).await;
+    lose(&world, client).await;
+    let mut proof = ticket.prove(u64::MAX);
+    // not what was signed
+    assert_eq!(shows(&world, &proof).await.closed().await, REFUSED);
+    proof.signature.clear();
+    assert_eq!(shows(&world, &proof).await.closed().await, REFUSED);
+}
+
+#[tokio::test]
+async fn some_servers_issue_no_tickets() {
+    let forbids = World::without("resume").await;
+    let leaves = World::new(ServerConfig {
+        exit_with_client: true,
+        ..ServerConfig::default()
+    })
+    .await;
+    for world in [forbids, leaves] {
+        let mut client = world.connect(Dialect::G6, wants_ticket().0).await;
+        assert_eq!(client.hello().await.get("resume"), None);
+    }
+}
+
+#[tokio::test]
+async fn the_way_back_is_not_for_those_who_left() {
+    let world = World::new(ServerConfig::default()).await;
+    let (mut client, mut ticket) = guest(&world).await;
+    client.send(crate::packet::Packet::Disconnect {
+        reason: "client exit".into(),
+        details: Vec::new(),
+    });
+    client
+        .wait(|event| matches!(event, Event::Closed(_)).then_some(()))
+        .await;
+    assert_eq!(shows(&world, &ticket.prove(0)).await.closed().await, REFUSED);
+}
