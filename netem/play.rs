@@ -73,10 +73,7 @@ fn act(stage: &mut Stage, events: &[Event], began: Instant, long: Duration) -> R
             (What::Upload, false) => drop(flow.take()),
             (What::Transfer, true) => flow = Some(Flow::start(stage, "", bytes)?),
             (What::Freeze | What::Stall, hangs) => stage.hang(hangs)?,
-            (What::Roam, true) => {
-                stage.roam()?;
-                stage.attach()?;
-            }
+            (What::Roam, true) => stage.roam()?,
             // the link does that itself, and transfers and new addresses stay
             (What::Outage, _) | (What::Transfer | What::Roam, false) => {}
         }

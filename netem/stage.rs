@@ -125,7 +125,11 @@ impl Stage {
                 command
                     .arg("attach")
                     .arg(format!("{}://{SERVER}:{PORT}/", choice.transport))
-                    .args(peer.client_options(Via::Tcp))
+                    .args(
+                        peer.client_options(Via::Tcp)
+                            .iter()
+                            .filter(|option| **option != "--reconnect=no"),
+                    )
                     .args(peer.quiet(&self.room));
                 command
             }
@@ -154,9 +158,13 @@ impl Stage {
         self.client.as_mut().is_some_and(Process::is_running)
     }
 
-    /// The client's machine gets another address.
+    /// The client's machine gets another address. Ours finds out by itself, users of others attach again.
     pub(crate) fn roam(&mut self) -> Result<()> {
-        self.client_place.move_to(ELSEWHERE)
+        self.client_place.move_to(ELSEWHERE)?;
+        if self.choice.contender == Contender::Xpra(Peer::Ours) {
+            return Ok(());
+        }
+        self.attach()
     }
 }
 

@@ -87,6 +87,11 @@ impl Ledger {
         true
     }
 
+    /// What the unconfirmed packets cost in memory, in units of 256 bytes.
+    pub const fn weight(&self) -> usize {
+        self.weight
+    }
+
     /// What a new connection sends first.
     pub fn unconfirmed(&self) -> impl Iterator<Item = &Packet> {
         self.sent.iter()

@@ -48,8 +48,9 @@ pub(super) struct Held {
 
 /// How long a client may be away.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// Clients that may be away.
+/// Clients that may be away, and what is kept for all of them to be sent again: 16 MiB, in units of 256 bytes.
 const MAX_HELD: usize = 64;
+const MAX_WEIGHT: usize = 64 << 10;
 
 /// Issues a ticket to a client that asks for one; gives what to tell it.
 pub(super) fn issue(caps: &Capabilities, door: &Arc<Door>) -> Option<(Box<Claim>, Value)> {
@@ -233,15 +234,16 @@ impl Hub {
 
     fn hold_on(&mut self, kept: Kept, present: Present, claim: Box<Claim>) {
         let until = crate::session::now() + PATIENCE;
-        if self.held.len() >= MAX_HELD {
-            self.held.remove(0);
-        }
         self.held.push(Held {
             kept,
             present,
             claim,
             until,
         });
+        let weight = |held: &[Held]| held.iter().map(|held| held.kept.ledger.weight()).sum::<usize>();
+        while self.held.len() > MAX_HELD || weight(&self.held) > MAX_WEIGHT {
+            self.held.remove(0);
+        }
         if !self.has_users() {
             self.idle_since = Some(crate::session::now());
         }
