@@ -32,6 +32,7 @@ mod probe;
 mod process;
 #[path = "glass/report.rs"]
 mod report;
+#[allow(dead_code, reason = "shared with `cargo netem`, which uses other parts")]
 #[path = "glass/source.rs"]
 mod source;
 #[path = "glass/start.rs"]
