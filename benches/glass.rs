@@ -25,6 +25,7 @@ mod peer;
 #[allow(dead_code, reason = "shared with the interop tests, which use other parts")]
 #[path = "../netem/picture.rs"]
 mod picture;
+#[allow(dead_code, reason = "shared with `cargo netem`, which uses other parts")]
 #[path = "glass/probe.rs"]
 mod probe;
 #[allow(dead_code, reason = "shared with the interop tests, which use other parts")]

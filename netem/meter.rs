@@ -49,7 +49,7 @@ const SLOWED: &str = "bloat-10m";
 struct Row {
     way: String,
     /// Pictures the tap saw, and those that the server told of.
-    pictures: [usize; 2],
+    pictures: [f64; 2],
     /// Milliseconds by the tap and as told, of each percentile.
     percentiles: [[f64; 2]; 3],
 }
@@ -192,7 +192,7 @@ fn compare(
     }
     Ok(Row {
         way: way.to_owned(),
-        pictures: counts.map(|count| count as usize),
+        pictures: counts,
         percentiles,
     })
 }
@@ -236,7 +236,7 @@ fn table(rows: &[Row]) -> String {
         .to_owned();
     for row in rows {
         let [seen, told] = row.pictures;
-        write!(text, "| {} | {seen} | {told} |", row.way).ok();
+        write!(text, "| {} | {seen:.0} | {told:.0} |", row.way).ok();
         for [tap, told] in row.percentiles {
             write!(text, " {tap:.1} | {told:.1} | {:+.1} |", told - tap).ok();
         }
