@@ -25,6 +25,7 @@ mod peer;
 #[allow(dead_code, reason = "shared with the interop tests, which use other parts")]
 #[path = "../netem/picture.rs"]
 mod picture;
+#[allow(dead_code, reason = "shared with `cargo netem`, which uses other parts")]
 #[path = "glass/probe.rs"]
 mod probe;
 #[allow(dead_code, reason = "shared with the interop tests, which use other parts")]
@@ -32,6 +33,7 @@ mod probe;
 mod process;
 #[path = "glass/report.rs"]
 mod report;
+#[allow(dead_code, reason = "shared with `cargo netem`, which uses other parts")]
 #[path = "glass/source.rs"]
 mod source;
 #[path = "glass/start.rs"]

@@ -13,6 +13,8 @@
 
 #[allow(dead_code, reason = "shared by all benches, each uses a part")]
 mod cases;
+#[path = "transport/cases.rs"]
+mod connections;
 #[path = "transport/detect.rs"]
 mod detect;
 #[path = "transport/table.rs"]
@@ -22,18 +24,11 @@ mod ways;
 use std::path::Path;
 use std::time::Duration;
 
-use criterion::{Criterion, Throughput, criterion_group};
-use tokio::runtime::Runtime;
-use xpra::address::TransportKind;
+use criterion::{Criterion, criterion_group};
 use xpra::transport::tls::{ClientTls, ClientTlsOptions};
 
-use crate::cases::Case;
-use crate::ways::bare;
-use crate::ways::keys::Keys;
-use crate::ways::ours::Ours;
-use crate::ways::pair::{Pair, Way, has_vsock_loopback};
-
-const SIZES: [(&str, usize); 3] = [("4KiB", 4 << 10), ("64KiB", 64 << 10), ("1MiB", 1 << 20)];
+use crate::connections::{LIMITS, OURS, connected, is_possible, runtime, way};
+use crate::ways::pair::Way;
 
 /// Ways to connect by name, those of the library with the name of their limit.
 struct Ways {
@@ -43,50 +38,24 @@ struct Ways {
 
 impl Ways {
     async fn new(directory: &Path) -> Self {
-        let keys = Keys::new(directory);
-        let mut ours: Vec<(_, _, Box<dyn Way>)> = vec![
-            ("unix", "unix", Box::new(Ours::unix(directory).await)),
-            ("abstract", "unix", Box::new(Ours::named().await)),
-            ("tcp", "tcp", Box::new(Ours::tcp().await)),
-            (
-                "ssl",
-                "rustls",
-                Box::new(Ours::tls(TransportKind::Ssl, &keys).await),
-            ),
-            ("ws", "tcp", Box::new(Ours::ws().await)),
-            (
-                "wss",
-                "rustls",
-                Box::new(Ours::tls(TransportKind::Wss, &keys).await),
-            ),
-            ("ssh", "russh", Box::new(Ours::ssh(directory).await)),
-        ];
-        let mut limits: Vec<(_, Box<dyn Way>)> = vec![
-            ("pipe", Box::new(bare::Pipe)),
-            ("unix", Box::new(bare::Unix::new(directory))),
-            ("tcp", Box::new(bare::Tcp::new().await)),
-            ("rustls", Box::new(bare::Tls::new(&keys).await)),
-            ("russh", Box::new(bare::Ssh::new().await)),
-        ];
-        if has_vsock_loopback() {
-            ours.push(("vsock", "vsock", Box::new(Ours::vsock().await)));
-            limits.push(("vsock", Box::new(bare::Vsock::new())));
-        } else {
-            eprintln!("skipped: vsock, for the kernel has no vsock_loopback");
+        let (mut ours, mut limits) = (Vec::new(), Vec::new());
+        for (name, limit) in OURS {
+            if is_possible(name) {
+                ours.push((name, limit, way(name, directory).await));
+            } else {
+                eprintln!("skipped: {name}, for the kernel has no loopback of it");
+            }
+        }
+        for name in LIMITS.into_iter().filter(|name| is_possible(name)) {
+            limits.push((name, way(name, directory).await));
         }
         Self { ours, limits }
     }
 
     /// All of them, each with its name as a case.
-    fn all(&self) -> impl Iterator<Item = (String, &dyn Way)> {
-        let limits = self
-            .limits
-            .iter()
-            .map(|(name, way)| (format!("limit-{name}"), &**way));
-        let ours = self
-            .ours
-            .iter()
-            .map(|(name, _, way)| ((*name).to_owned(), &**way));
+    fn all(&self) -> impl Iterator<Item = (&str, &dyn Way)> {
+        let limits = self.limits.iter().map(|(name, way)| (*name, &**way));
+        let ours = self.ours.iter().map(|(name, _, way)| (*name, &**way));
         ours.chain(limits)
     }
 
@@ -103,52 +72,10 @@ impl Ways {
     }
 }
 
-/// All on one thread.
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-}
-
-/// Opens a connection and proves it with a byte.
-async fn connected(way: &dyn Way) -> Pair {
-    let mut pair = way.open().await;
-    pair.round_trip(&[1], &mut [0]).await;
-    pair
-}
-
 fn transports(criterion: &mut Criterion) {
+    cases::time(criterion, connections::cases());
     let (runtime, directory) = (runtime(), tempfile::tempdir().unwrap());
     let ways = runtime.block_on(Ways::new(directory.path()));
-    for (size_name, size) in SIZES {
-        cases::time(
-            criterion,
-            vec![Case::copy(
-                format!("transport/send/limit-memcpy-{size_name}"),
-                size,
-            )],
-        );
-        let (block, mut buffer) = (vec![7; size], vec![0; size]);
-        let mut group = criterion.benchmark_group("transport/send");
-        group.throughput(Throughput::Bytes(size as u64));
-        for (name, way) in ways.all() {
-            let mut pair = runtime.block_on(connected(way));
-            group.bench_function(format!("{name}-{size_name}"), |bencher| {
-                bencher.iter(|| runtime.block_on(pair.send(&block, &mut buffer)));
-            });
-            runtime.block_on(async { drop(pair) });
-        }
-    }
-    let mut group = criterion.benchmark_group("transport/round-trip");
-    for (name, way) in ways.all() {
-        let mut pair = runtime.block_on(connected(way));
-        group.bench_function(format!("{name}-64B"), |bencher| {
-            bencher.iter(|| runtime.block_on(pair.round_trip(&[7; 64], &mut [0; 64])));
-        });
-        runtime.block_on(async { drop(pair) });
-    }
-    group.finish();
     let mut group = criterion.benchmark_group("transport/connect");
     for (name, way) in ways.all() {
         group.bench_function(name, |bencher| {

@@ -212,12 +212,21 @@ impl Display {
             } else {
                 u32::from(character)
             };
-            let keycode = self.keycode(keysym)?;
-            for event in [KEY_PRESS, KEY_RELEASE] {
-                self.conn
-                    .xtest_fake_input(event, keycode, CURRENT_TIME, x11rb::NONE, 0, 0, 0)?
-                    .check()?;
-            }
+            self.press(&[keysym])?;
+        }
+        Ok(())
+    }
+
+    /// Presses the keys of these keysyms together.
+    pub(crate) fn press(&self, keysyms: &[u32]) -> Result<()> {
+        let keycodes = keysyms.iter().map(|&keysym| self.keycode(keysym));
+        let keycodes: Vec<u8> = keycodes.collect::<Result<_>>()?;
+        let down = keycodes.iter().map(|&keycode| (KEY_PRESS, keycode));
+        let up = keycodes.iter().rev().map(|&keycode| (KEY_RELEASE, keycode));
+        for (event, keycode) in down.chain(up) {
+            self.conn
+                .xtest_fake_input(event, keycode, CURRENT_TIME, x11rb::NONE, 0, 0, 0)?
+                .check()?;
         }
         Ok(())
     }

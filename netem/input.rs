@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use xpra::types::Size;
 
 use crate::display::{Display, WindowFacts};
@@ -50,6 +50,55 @@ fn xpra3_client_our_server() -> Result<()> {
 #[test]
 fn xpra6_client_our_server() -> Result<()> {
     typing(Peer::Xpra6, Peer::Ours, Mode::Shadow)
+}
+
+/// Alt and Shift with F11 open the session info at the client, and nothing of F11 gets to the terminal; Alt and Shift with
+/// F4 end the client.
+#[test]
+fn shortcuts_are_the_clients() -> Result<()> {
+    let [alt, shift, f4, f11] = [0xffe9, 0xffe1, 0xffc1, 0xffc8];
+    with(&[Peer::Ours], |room| {
+        let source = Display::start(SCREEN, &room.logs())?;
+        let screen = Display::start(SCREEN, &room.logs())?;
+        let server = Server::start(room, Peer::Ours, Mode::Shadow, &source)?;
+        let typed = room.path("typed");
+        let mut viewer = attach(room, Peer::Ours, &server, Via::Tcp, &screen)?;
+        let _terminal = terminal(room, &source, &format!("cat > {}", typed.display()))?;
+        source.focus(window(&source, |window| window.title == "terminal")?.id)?;
+        let area = window(&screen, |window| window.rect.size() == SCREEN)?;
+        let escapes = || -> Result<Option<usize>> {
+            let read = until(LIMIT, || {
+                screen.focus(area.id)?;
+                screen.type_text("line\n")?;
+                until(Duration::from_secs(2), || {
+                    let text = std::fs::read_to_string(&typed).unwrap_or_default();
+                    let escapes = text.matches('\x1b').count();
+                    Ok(text.ends_with("line\n").then_some(escapes))
+                })
+            })?;
+            std::fs::write(&typed, "")?;
+            Ok(read)
+        };
+        escapes()?.context("nothing is typed")?;
+        // the key alone is the session's
+        screen.press(&[f11])?;
+        ensure!(escapes()? == Some(1), "F11 does not get there");
+        screen.press(&[alt, shift, f11])?;
+        ensure!(escapes()? == Some(0), "the shortcut got there");
+        window(&screen, |window| window.toplevel && window.id != area.id)?;
+        let watched = until(LIMIT, || {
+            let info = server.ask(room, Peer::Ours, Via::Unix, &["info"])?;
+            Ok(info
+                .lines()
+                .any(|line| line == "clients.observers=1")
+                .then_some(()))
+        })?;
+        watched.context("nobody watches")?;
+        screen.focus(area.id)?;
+        screen.press(&[alt, shift, f4])?;
+        ensure!(viewer.wait(LIMIT)?.success(), "{}", viewer.log());
+        Ok(())
+    })
 }
 
 /// Types a line at the client and waits for a terminal on the server's display to have read it.

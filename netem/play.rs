@@ -247,7 +247,8 @@ fn millis(time: Duration) -> f64 {
 }
 
 /// Processes that want to run, in the mean of the last minute.
-fn load() -> String {
+/// The load of the machine now.
+pub(crate) fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()
 }

@@ -35,10 +35,12 @@ fn watched(peer: Peer, test: impl Fn(&Room, &Server, &Shown) -> Result<()>) -> R
             seed += 1;
             shown.show(&Picture::card(CARD, seed))?;
             let info = room.ask(Peer::Ours, &["info", &url])?;
+            // where each generation says it
             let draws = info
                 .lines()
-                .find_map(|line| line.strip_prefix("client.damage.packets_sent="));
-            Ok(draws.is_some_and(|draws| draws != "0").then_some(()))
+                .filter_map(|line| line.split_once(".damage.packets_sent="))
+                .any(|(_, draws)| draws != "0");
+            Ok(draws.then_some(()))
         })?;
         got.context("the client got no picture")?;
         test(room, &server, &shown)?;
@@ -117,18 +119,56 @@ fn session_info_of_our_server() -> Result<()> {
 
 #[test]
 fn session_info_of_real_xpra() -> Result<()> {
-    watched(Peer::Xpra3, |room, server, _| {
+    of_real(Peer::Xpra3, "3.1.3", &["sent", "receive-rate", "send-rate"])
+}
+
+#[test]
+fn session_info_of_real_xpra6() -> Result<()> {
+    of_real(Peer::Xpra6, "6.5", &[])
+}
+
+/// What real xpra tells is shown, rates where it tells bytes; what it does not tell is listed.
+fn of_real(peer: Peer, version: &str, also: &[&str]) -> Result<()> {
+    // no figure that only ours tells
+    const ABSENT: [&str; 5] = [
+        "link-rate",
+        "tcp-rtt",
+        "host-queue",
+        "network-queue",
+        "propagation",
+    ];
+    watched(peer, |room, server, _| {
         let samples = samples(room, &server.url(Peer::Ours, Via::Tcp), &["--json"])?;
         let last = samples.last().context("no sample")?;
-        let client = &last["clients"][0];
-        ensure!(
-            client["metrics"]["send-rate"].is_number(),
-            "found from two samples: {last}"
-        );
-        ensure!(client["windows"][0]["size"][0] == 640, "{last}");
-        let missing = client["missing"].as_array().context("nothing is missing?")?;
-        ensure!(missing.iter().any(|key| key == "tcp-rtt"), "{last}");
         ensure!(last["clients"].as_array().map(Vec::len) == Some(1), "{last}");
+        ensure!(last["server"]["version"] == version, "{last}");
+        ensure!(last["server"]["display"].is_string(), "{last}");
+        let client = &last["clients"][0];
+        ensure!(client["transport"] == "tcp", "{last}");
+        ensure!(client["windows"][0]["size"][0] == 640, "{last}");
+        ensure!(client["metrics"]["draws"].as_f64() > Some(0.0), "{last}");
+        let pictures = &client["latencies"]["picture-latency"];
+        ensure!(
+            pictures["avg"].is_number() && pictures["99p"].is_null(),
+            "more than xpra tells: {last}"
+        );
+        let missing = client["missing"].as_array().context("nothing is missing?")?;
+        let is_missing = |key: &str| missing.iter().any(|missing| missing == key);
+        let is_told = |key: &str| client["metrics"][key].is_number() || client["latencies"][key].is_object();
+        let told = also
+            .iter()
+            .chain(&["draws", "picture-latency", "encode", "shared-memory"]);
+        for key in told {
+            ensure!(is_told(key) && !is_missing(key), "{key} is not told: {last}");
+        }
+        let rates: &[&str] = if also.is_empty() {
+            &["sent", "send-rate"]
+        } else {
+            &[]
+        };
+        for key in ABSENT.iter().chain(rates) {
+            ensure!(is_missing(key) && !is_told(key), "{key} is not missing: {last}");
+        }
         Ok(())
     })
 }

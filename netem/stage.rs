@@ -21,9 +21,9 @@ use crate::wire::{Medium, Wire};
 /// What is shared.
 pub(crate) const WINDOW: Size = Size::new(1280, 720);
 /// The client's screen: viewers put a frame around what they show.
-const SCREEN: Size = Size::new(1600, 900);
+pub(crate) const SCREEN: Size = Size::new(1600, 900);
 /// How long a server may take to be ready, and the first picture to come.
-const READY: Duration = Duration::from_secs(40);
+pub(crate) const READY: Duration = Duration::from_secs(40);
 /// The session's port.
 const PORT: u16 = 14500;
 
@@ -145,6 +145,20 @@ impl Stage {
     pub(crate) fn attached(&mut self) -> Result<Point> {
         let client = self.client.as_mut().context("there is no client")?;
         first_picture(&self.screen, client, &self.room, READY)
+    }
+
+    /// What `info` prints of the session, asked for where the server is.
+    pub(crate) fn info(&self) -> Result<String> {
+        let url = format!("{}://{SERVER}:{PORT}/", self.choice.transport);
+        let mut command = self.room.command(Peer::Ours, None)?;
+        command.args(["info", &url]).args(Peer::Ours.quiet(&self.room));
+        let output = self.server_place.enclose(&command).output()?;
+        ensure!(
+            output.status.success(),
+            "info: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// Lets the client's process hang, or go on.

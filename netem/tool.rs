@@ -17,6 +17,7 @@ mod emulator;
 #[allow(dead_code, reason = "shared with the simulation, which uses other parts")]
 #[path = "../sim/link/mod.rs"]
 mod link;
+mod meter;
 #[allow(dead_code, reason = "shared with the simulation, which uses other parts")]
 mod outcome;
 #[allow(dead_code, reason = "shared with the interop tests, which use other parts")]
@@ -59,6 +60,10 @@ struct Options {
     /// A link of netem/profiles.toml, or all.
     #[arg(long)]
     profile: Option<String>,
+    /// Compare the picture latency that a server tells with an outside tap, over these ways or links of
+    /// netem/profiles.toml; without names over all ways on one machine and one slow link.
+    #[arg(long, value_name = "WAYS", value_delimiter = ',', num_args = 0..=1, default_missing_value = "all")]
+    meter: Option<Vec<String>>,
     /// How the client reaches the server: tcp, ssl, ws, ssh, ...
     #[arg(long, default_value = "tcp")]
     transport: String,
@@ -90,8 +95,11 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
+    if let Some(ways) = &options.meter {
+        return meter::measure(ways, options.rounds, options.out.as_deref());
+    }
     let Some(name) = &options.profile else {
-        println!("netem: cargo netem -- --profile NAME, or --help");
+        println!("netem: cargo netem -- --profile NAME, --meter, or --help");
         return Ok(());
     };
     let profiles = Profile::named(name)?;

@@ -2,7 +2,8 @@
 //! `cargo bench-gate` compares both with an older commit.
 //!
 //! A name is `layer/operation/case`. A case `limit-…` is what the machine can do at most with as many bytes; it is
-//! timed beside the others and compared with nothing.
+//! timed beside the others and compared with nothing. What goes through the kernel, `transport/…`, is timed and not
+//! counted: how often one end waits for the other is never the same twice.
 
 #![allow(
     clippy::cast_possible_truncation,

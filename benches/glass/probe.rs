@@ -21,6 +21,8 @@ const PAUSE: Duration = Duration::from_micros(300);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shown {
     pub(crate) number: u32,
+    /// It was not there at the look before.
+    pub(crate) missed: Instant,
     pub(crate) at: Instant,
 }
 
@@ -60,6 +62,7 @@ impl Probe {
 fn watch(conn: &RustConnection, root: Window, rows: [Rect; 2], stop: &AtomicBool) -> Result<Vec<Shown>> {
     let mut shown = Vec::new();
     let mut last = 0;
+    let mut missed = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         let numbers = look(conn, root, rows)?;
         let at = Instant::now();
@@ -68,8 +71,10 @@ fn watch(conn: &RustConnection, root: Window, rows: [Rect; 2], stop: &AtomicBool
             && top.min(bottom) > last
         {
             last = top.min(bottom);
-            shown.push(Shown { number: last, at });
+            let number = last;
+            shown.push(Shown { number, missed, at });
         }
+        missed = at;
         thread::sleep(PAUSE);
     }
     Ok(shown)

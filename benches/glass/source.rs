@@ -201,35 +201,52 @@ impl Source {
 
     /// Draws the frames of these numbers at `fps` and tells when each was drawn.
     pub(crate) fn draw(&self, numbers: RangeInclusive<u32>, fps: u32) -> Result<Vec<Sent>> {
+        self.draw_each(numbers, fps, Self::draw_halves)
+    }
+
+    /// The same with frames of one part: damage is reported once for each, so that a server makes one picture of it.
+    pub(crate) fn draw_in_one(&self, numbers: RangeInclusive<u32>, fps: u32) -> Result<Vec<Sent>> {
+        self.draw_each(numbers, fps, |source, number| source.draw_pattern(number, 0))
+    }
+
+    fn draw_each(
+        &self,
+        numbers: RangeInclusive<u32>,
+        fps: u32,
+        picture: impl Fn(&Self, u32) -> Result<()>,
+    ) -> Result<Vec<Sent>> {
         let start = Instant::now();
         let mut sent = Vec::new();
         for (turn, number) in (1u32..).zip(numbers) {
             let due = start + Duration::from_secs(1) * turn / fps;
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            sent.push(self.draw_one(number)?);
+            picture(self, number)?;
+            sent.push(self.number(number)?);
         }
         Ok(sent)
     }
 
-    fn draw_one(&self, number: u32) -> Result<Sent> {
+    fn draw_halves(&self, number: u32) -> Result<()> {
         let band = self.layout.band();
         let (half, h) = (u16::try_from(band.w / 2)?, u16::try_from(band.h)?);
-        let y = i16::try_from(band.y)?;
-        let down = i16::try_from(number * 37 % TRAVEL)?;
-        let right = i16::try_from(number * 7 % TRAVEL)?;
+        let (y, down) = (i16::try_from(band.y)?, i16::try_from(number * 37 % TRAVEL)?);
         self.conn
             .copy_area(self.text, self.window, self.black, 0, down, 0, y, half, h)?;
-        self.conn.copy_area(
-            self.pattern,
-            self.window,
-            self.black,
-            right,
-            0,
-            half.cast_signed(),
-            y,
-            half,
-            h,
-        )?;
+        self.draw_pattern(number, half.cast_signed())
+    }
+
+    /// Half of the band, from `x` on.
+    fn draw_pattern(&self, number: u32, x: i16) -> Result<()> {
+        let band = self.layout.band();
+        let (half, h) = (u16::try_from(band.w / 2)?, u16::try_from(band.h)?);
+        let (y, right) = (i16::try_from(band.y)?, i16::try_from(number * 7 % TRAVEL)?);
+        self.conn
+            .copy_area(self.pattern, self.window, self.black, right, 0, x, y, half, h)?;
+        Ok(())
+    }
+
+    /// Writes the number into the frame, and has all of it drawn.
+    fn number(&self, number: u32) -> Result<Sent> {
         let mut cells = [Vec::new(), Vec::new()];
         for strip in self.layout.strips() {
             for cell in 0..CELLS {

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
-use crate::{Ways, connected};
+use crate::Ways;
+use crate::connections::connected;
 
 const ROUNDS: usize = 41;
 /// As much is sent each round.

@@ -5,6 +5,7 @@ use super::mmap::MmapArgs;
 use super::options::boolean;
 use super::reconnect::Reconnect;
 use super::server::{ConnectArgs, Route};
+use super::session_info::InfoWindow;
 use super::signals::{Farewell, INTERRUPT};
 use crate::address::{Address, TransportKind};
 use crate::auth::TicketRequest;
@@ -15,14 +16,15 @@ use crate::display::x11::open_windows;
 use crate::protocol::{CloseReason, ConnectionConfig};
 use crate::session::area::Offer;
 use crate::session::client::{
-    ClientOptions, ClientSession, Departure, Desktop, Direction, Identity, ToSession, Viewer, client_hello,
-    resume_capability,
+    ClientOptions, ClientSession, Departure, Desktop, Direction, Held, Identity, Shortcut, Shortcuts,
+    ToSession, Viewer, client_hello, resume_capability,
 };
 use crate::session::resume::{Calls, Ended, dial_and_resume};
 use crate::session::{Login, now};
 use crate::transport::connect;
 use crate::types::{Encoding, Size};
 use clap::ArgAction::Set;
+use std::ffi::OsString;
 use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
@@ -96,6 +98,13 @@ pub(super) struct AttachArgs {
     /// What the server may send in a second: 500K, 10Mbps, auto
     #[arg(long, value_name = "BITS", default_value = "auto", value_parser = bits_per_second)]
     bandwidth_limit: u64,
+    /// Keys the client acts on, instead of its own list: [MODIFIER+..]KEY:ACTION, with quit, refresh_all_windows,
+    /// refresh_window, show_session_info, void; may be given several times
+    #[arg(long, value_name = "KEY:ACTION", value_parser = Shortcut::parse)]
+    key_shortcut: Vec<Shortcut>,
+    /// What # stands for among the modifiers of shortcuts: Meta+Shift, Control+Shift, none, ...
+    #[arg(long, value_name = "MODIFIERS", default_value = "auto", value_parser = Modifiers::parse)]
+    shortcut_modifiers: Modifiers,
     /// Attach again when the connection is lost
     #[arg(long, value_name = "yes|no", action = Set, default_value = "yes", value_parser = boolean)]
     reconnect: bool,
@@ -103,6 +112,19 @@ pub(super) struct AttachArgs {
     mmap: MmapArgs,
     #[command(flatten)]
     connect: ConnectArgs,
+    /// All of it as words, the program first.
+    #[arg(skip)]
+    pub(super) words: Vec<OsString>,
+}
+
+/// What is to be held for shortcuts.
+#[derive(Clone, Debug)]
+pub(super) struct Modifiers(Vec<Held>);
+
+impl Modifiers {
+    fn parse(text: &str) -> Result<Self, String> {
+        Held::list(text).map(Self)
+    }
 }
 
 /// A list of encodings.
@@ -135,6 +157,7 @@ impl AttachArgs {
             readonly: self.readonly,
             session_name: self.session_name.clone(),
             sharing: self.sharing,
+            shortcuts: Shortcuts::new(&self.key_shortcut, &self.shortcut_modifiers.0),
             speed: given(self.speed),
             steal: self.steal,
             title: self.title.clone(),
@@ -233,7 +256,8 @@ async fn attach(
     if let Some(request) = ticket {
         session.set_ticket_request(request);
     }
-    let viewer = Viewer::new(windows, options.clone(), seat);
+    let mut info = InfoWindow::new(&args.words);
+    let viewer = Viewer::new(windows, options.clone(), seat).on_session_info(move || info.open());
     let viewer = std::thread::Builder::new()
         .name("viewer".to_owned())
         .spawn(move || viewer.run())?;
@@ -306,7 +330,7 @@ fn outcome(reason: &CloseReason, connected: bool, departure: Option<Departure>) 
         Some(Departure::Display(error)) => Err(Failure::new(ExitCode::NoDisplay, error.to_string())),
         Some(Departure::Login(error)) => Err(error.into()),
         Some(Departure::Signal(number)) => Ok(code_of_signal(Some(number))),
-        Some(Departure::WindowClosed) => Ok(ExitCode::Ok),
+        Some(Departure::Quit | Departure::WindowClosed) => Ok(ExitCode::Ok),
         None => match ExitCode::of_session(reason, connected) {
             ExitCode::Ok => {
                 eprintln!("disconnected: {reason}");
@@ -452,6 +476,9 @@ mod tests {
             "--min-quality=40",
             "--quality=auto",
             "--bandwidth-limit=10Mbps",
+            "--key-shortcut=#+F1:quit",
+            "--key-shortcut=F2:scaleup",
+            "--shortcut-modifiers=Control",
         ]);
         assert_eq!(options.clipboard, Direction::None);
         assert!(options.sharing && !options.steal && !options.lock && options.readonly);
@@ -462,6 +489,8 @@ mod tests {
         assert_eq!(options.encoding, Some(Encoding::Jpeg));
         assert_eq!((options.quality, options.min_quality), (None, Some(40)));
         assert_eq!(options.bandwidth_limit, 10_000_000);
+        let quit = Shortcut::parse("Control+F1:quit").unwrap();
+        assert_eq!(options.shortcuts, Shortcuts::new(&[quit], &[]));
     }
 
     #[test]
@@ -501,6 +530,7 @@ mod tests {
         for (departure, expected) in [
             (Departure::Signal(2), ExitCode::Interrupted),
             (Departure::Signal(15), ExitCode::Terminated),
+            (Departure::Quit, ExitCode::Ok),
             (Departure::WindowClosed, ExitCode::Ok),
             (
                 Departure::Login(ClientAuthError::NoPassword("")),

@@ -165,7 +165,7 @@ impl Program {
         let normalized = options::normalize(arguments, settings, &command)?;
         let text = help(&command);
         let command = command.override_help(text);
-        let parsed = command.try_get_matches_from(normalized.words);
+        let parsed = command.try_get_matches_from(&normalized.words);
         let program = parsed.and_then(|matches| {
             let is_session = matches
                 .subcommand_name()
@@ -173,13 +173,18 @@ impl Program {
             Ok((Cli::from_arg_matches(&matches)?, is_session))
         });
         match program {
-            Ok((cli, is_session)) => Ok(Some(Self {
-                subcommand: cli.subcommand,
-                is_session,
-                ignored: normalized.ignored,
-                warnings: normalized.warnings,
-                debug: cli.debug,
-            })),
+            Ok((mut cli, is_session)) => {
+                if let Subcommand::Attach(args) = &mut cli.subcommand {
+                    args.words = normalized.words;
+                }
+                Ok(Some(Self {
+                    subcommand: cli.subcommand,
+                    is_session,
+                    ignored: normalized.ignored,
+                    warnings: normalized.warnings,
+                    debug: cli.debug,
+                }))
+            }
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
                 write!(out, "{}", error.render())?;
                 out.flush()?;

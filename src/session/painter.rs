@@ -22,8 +22,8 @@ pub struct Piece {
     pub flush: u32,
     /// Speed setting it was made with.
     pub speed: u8,
-    /// When the first of the damage it shows was reported.
-    pub damaged: Instant,
+    /// When the first of the damage its update shows was reported; `None` when it shows better what was there before.
+    pub damaged: Option<Instant>,
     /// When its pixels were captured.
     pub captured: Instant,
     /// When it was encoded.
@@ -158,7 +158,7 @@ impl Painter {
     ) -> Result<bool, DisplayError> {
         let now = clock();
         self.claim_refreshes(link, now);
-        let damaged = self.damaged.take().unwrap_or(now);
+        let damaged = self.damaged.take();
         if let Some(given) = self.paint_shared(screen, damaged, &clock, &mut give)? {
             return Ok(given);
         }
@@ -204,7 +204,7 @@ impl Painter {
     fn paint_shared(
         &mut self,
         screen: &mut dyn Screen,
-        damaged: Instant,
+        damaged: Option<Instant>,
         clock: &impl Fn() -> Instant,
         give: &mut impl FnMut(Piece),
     ) -> Result<Option<bool>, DisplayError> {

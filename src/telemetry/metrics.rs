@@ -274,7 +274,7 @@ pub const SPREADS: &[Metric] = &[
         "picture-latency",
         "picture latency",
         Unit::Milliseconds,
-        "From damage to the acknowledgement of the picture that shows it.",
+        "From damage to its being shown: to the picture's acknowledgement, less half of the shortest round trip.",
         &["network.picture-latency", "damage.frame-total-latency"],
     ),
     gauge(
@@ -316,7 +316,7 @@ pub const SPREADS: &[Metric] = &[
         "propagation",
         "propagation",
         Unit::Milliseconds,
-        "What an empty path needs for the smallest picture and its acknowledgement.",
+        "What an empty path needs for the smallest picture: half of the shortest round trip.",
         &["network.path.propagation"],
     ),
     gauge(

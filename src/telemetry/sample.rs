@@ -75,10 +75,23 @@ const NUMBERS: [&str; 6] = ["cur", "min", "max", "avg", "count", "sum"];
 /// Key, title and paths below the root.
 const SERVER_FACTS: &[(&str, &str, &[&str])] = &[
     ("software", "Server", &["server.build.software", "server.type"]),
-    ("version", "Protocol version", &["server.version", "version"]),
+    (
+        "version",
+        "Protocol version",
+        &[
+            "server.version",
+            "version",
+            "server.build.version",
+            "build.version",
+        ],
+    ),
     ("mode", "Mode", &["server.mode", "session-type"]),
     ("session", "Session", &["session.name", "session_name"]),
-    ("display", "Display", &["display", "server.display"]),
+    (
+        "display",
+        "Display",
+        &["display.name", "server.display", "display"],
+    ),
     ("hostname", "Host", &["hostname", "server.hostname"]),
     ("clients", "Clients", &["clients"]),
     ("observers", "Observers", &["clients.observers"]),
@@ -119,7 +132,11 @@ const CLIENT_FACTS: &[(&str, &str, &[&str])] = &[
     ("compressor", "Compressor", &["connection.compressor"]),
     ("cipher", "AES cipher", &["connection.output.cipher"]),
     ("shared-memory", "Shared memory", &["mmap.enabled"]),
-    ("shared-memory-file", "Shared memory file", &["mmap.filename"]),
+    (
+        "shared-memory-file",
+        "Shared memory file",
+        &["mmap.filename", "mmap.write.file"],
+    ),
     ("app-limited", "TCP limited by us", &["network.tcp.app-limited"]),
     ("connected", "Connected, s", &["elapsed_time", "connection_time"]),
     ("idle", "Idle, s", &["idle_time"]),

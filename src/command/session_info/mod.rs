@@ -3,8 +3,10 @@
 #[cfg(test)]
 mod tests;
 mod view;
+mod window;
 
 use self::view::{Action, View};
+pub(super) use self::window::InfoWindow;
 use super::exit::{ExitCode, Failure};
 use super::server::ConnectArgs;
 use super::signals::asked_to_end;

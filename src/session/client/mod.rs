@@ -12,6 +12,7 @@ mod hello;
 mod images;
 mod keymap;
 mod shared;
+mod shortcuts;
 mod shown;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ mod viewer;
 pub use clipboard::Direction;
 pub use comeback::resume_capability;
 pub use hello::{Desktop, Identity, client_hello};
+pub use shortcuts::{Action, Held, Shortcut, Shortcuts};
 pub use viewer::Viewer;
 
 use super::area::Offer;
@@ -77,6 +79,8 @@ pub struct ClientOptions {
     pub session_name: String,
     /// Share the session with other clients.
     pub sharing: bool,
+    /// Keys that are not the server's.
+    pub shortcuts: Shortcuts,
     /// Speed the server should use, 1 to 100.
     pub speed: Option<u8>,
     /// Take the session over from another client.
@@ -113,6 +117,7 @@ impl Default for ClientOptions {
             readonly: false,
             session_name: String::new(),
             sharing: false,
+            shortcuts: Shortcuts::default(),
             speed: None,
             steal: true,
             title: "@title@ on @client-machine@".to_owned(),
@@ -148,6 +153,8 @@ pub enum Departure {
     Display(DisplayError),
     /// The server wants proof of who we are, and there is none.
     Login(ClientAuthError),
+    /// The user said so by a key.
+    Quit,
     /// The process got this signal.
     Signal(i32),
     /// The user closed the only window of a shared screen.

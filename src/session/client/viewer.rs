@@ -5,6 +5,7 @@ use super::focus::Focus;
 use super::hello::REFRESH_RATE;
 use super::keymap::keymap_capabilities;
 use super::shared::{Drawn, SharedPixels};
+use super::shortcuts::{Action, Catcher};
 use super::shown::Shown;
 use super::{ClientOptions, Departure, ServerFacts, ToSession, ToViewer, ViewerSeat, images, weight};
 use crate::codec::Dialect;
@@ -33,6 +34,8 @@ pub struct Viewer {
     server: ServerFacts,
     pub(super) shown: BTreeMap<WindowId, Shown>,
     focus: Focus,
+    shortcuts: Catcher,
+    show_session_info: Box<dyn FnMut() + Send>,
     clipboard: ClipboardBridge,
     pub(super) shared: Option<SharedPixels>,
 }
@@ -50,6 +53,8 @@ impl Viewer {
     pub fn new(windows: Box<dyn Windows>, options: ClientOptions, seat: ViewerSeat) -> Self {
         Self {
             clipboard: ClipboardBridge::new(options.clipboard),
+            shortcuts: Catcher::new(&options.shortcuts, &windows.keymap()),
+            show_session_info: Box::new(|| {}),
             seat,
             windows,
             decoder: Decoder::new(),
@@ -63,6 +68,12 @@ impl Viewer {
             focus: Focus::default(),
             shared: None,
         }
+    }
+
+    /// Does that when the user wants to see how the session is doing.
+    pub fn on_session_info(mut self, show: impl FnMut() + Send + 'static) -> Self {
+        self.show_session_info = Box::new(show);
+        self
     }
 
     /// Runs until the session is gone or the display fails, which the session is told.
@@ -312,6 +323,10 @@ impl Viewer {
     }
 
     fn event(&mut self, event: WindowEvent) -> Result<(), DisplayError> {
+        if let Some((action, window)) = self.caught(&event) {
+            self.act(action, window);
+            return Ok(());
+        }
         match event {
             WindowEvent::Mapped(id, rect) => self.mapped(id, rect),
             WindowEvent::Configured(id, rect) => self.configured(id, rect),
@@ -326,6 +341,34 @@ impl Viewer {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What a key is for that is not the server's, and where it was typed.
+    fn caught(&mut self, event: &WindowEvent) -> Option<(Action, WindowId)> {
+        match event {
+            WindowEvent::Key {
+                window,
+                key,
+                pressed,
+                modifiers,
+            } => Some((self.shortcuts.catch(key, *pressed, *modifiers)?, *window)),
+            WindowEvent::Focus(_) => {
+                self.shortcuts.forget();
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn act(&mut self, action: Action, window: WindowId) {
+        let refresh = |id| Packet::BufferRefresh { id, quality: 100 };
+        match action {
+            Action::Quit => self.tell(ToSession::Depart(Departure::Quit)),
+            Action::RefreshAllWindows => self.send(refresh(None)),
+            Action::RefreshWindow => self.send(refresh(Some(window))),
+            Action::ShowSessionInfo => (self.show_session_info)(),
+            Action::Void => {}
+        }
     }
 
     fn input(&mut self, event: WindowEvent) {
@@ -458,8 +501,9 @@ impl Viewer {
         }
     }
 
-    fn keymap_changed(&self) {
+    fn keymap_changed(&mut self) {
         let keymap = self.windows.keymap();
+        self.shortcuts = Catcher::new(&self.options.shortcuts, &keymap);
         self.send(Packet::LayoutChanged {
             layout: keymap.layout.as_str().into(),
             variant: keymap.variant.as_str().into(),

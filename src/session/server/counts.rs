@@ -19,11 +19,14 @@ pub(super) struct Counts {
     pub(super) copied: u64,
     pub(super) frames: BTreeMap<&'static str, (u64, u64)>,
     /// From damage to its capture, from there to the packet and to the kernel's having it, from damage to
-    /// acknowledgement: milliseconds.
+    /// acknowledgement: milliseconds. Like all that follow they are of whole pictures, whose last draw ends them.
     pub(super) wait: Latencies,
     pub(super) encode: Latencies,
     pub(super) out: Latencies,
     pub(super) total: Latencies,
+    /// From damage to its being shown, as far as that can be known from here: the acknowledgement's way back is taken
+    /// for half of the shortest round trip.
+    pub(super) shown: Latencies,
     pub(super) decode: Latencies,
     /// The rest of a picture's way: from its encoding to the kernel's having it, and of what follows what the link
     /// needs for its bytes, what an empty path needs for the first of them, and what is left, which is waiting.
@@ -31,11 +34,13 @@ pub(super) struct Counts {
     pub(super) transmission: Latencies,
     pub(super) propagation: Latencies,
     pub(super) network_queue: Latencies,
-    /// The times of draws that were not acknowledged yet, by sequence.
+    /// The times of pictures that were not acknowledged yet, by the sequence of their last draw.
     pending: BTreeMap<u64, Times>,
+    /// Bytes acknowledged of a picture whose last draw is not.
+    partial: usize,
 }
 
-/// When a draw was what.
+/// When a picture was what.
 #[derive(Clone, Copy, Debug)]
 struct Times {
     damaged: Instant,
@@ -45,7 +50,7 @@ struct Times {
 }
 
 impl Counts {
-    /// Draws whose times are remembered until their acknowledgement.
+    /// Pictures whose times are remembered until their acknowledgement.
     const MAX_PENDING: usize = 1024;
 
     pub(super) fn drawn(&mut self, sequence: u64, encoding: Encoding, size: Size, bytes: usize) {
@@ -72,6 +77,7 @@ impl Counts {
         }
     }
 
+    /// The last draw of a picture was handed to the connection.
     pub(super) fn timed(&mut self, sequence: u64, damaged: Instant, captured: Instant, encoded: Instant) {
         self.wait.add(milliseconds(damaged, captured));
         self.encode.add(milliseconds(captured, encoded));
@@ -88,14 +94,18 @@ impl Counts {
 
     /// `acked` is what the window, which has learnt of it, said.
     pub(super) fn acknowledged(&mut self, ack: &DrawAck, acked: Ack, window: &Window, now: Instant) {
+        let bytes = self.partial + acked.bytes;
+        let Some(times) = self.pending.remove(&ack.sequence) else {
+            self.partial = bytes;
+            return;
+        };
+        self.partial = 0;
         let decode = u32::try_from(ack.decode_time).map_or(0.0, |micros| f64::from(micros) / 1e3);
         if decode > 0.0 {
             self.decode.add(decode);
         }
-        let Some(times) = self.pending.remove(&ack.sequence) else {
-            return;
-        };
-        self.total.add(milliseconds(times.damaged, now));
+        let total = milliseconds(times.damaged, now);
+        self.total.add(total);
         // overtaken by its own acknowledgement: it was with the kernel, and we have not looked yet
         let written = times.written.unwrap_or(times.encoded);
         self.host_queue.add(milliseconds(times.encoded, written));
@@ -106,8 +116,9 @@ impl Counts {
             part
         };
         let base = window.base().unwrap_or(Duration::ZERO).as_secs_f64() * 1e3;
-        let own = window.own(acked.bytes).as_secs_f64() * 1e3;
-        self.propagation.add(part(base));
+        let own = window.own(bytes).as_secs_f64() * 1e3;
+        self.shown.add(total - part(base / 2.0));
+        self.propagation.add(part(base / 2.0));
         self.transmission.add(part(own));
         self.network_queue.add(rest);
     }
@@ -154,7 +165,7 @@ mod tests {
             (&counts.wait, 4.0),
             (&counts.encode, 2.0),
             (&counts.host_queue, 3.0),
-            (&counts.propagation, 40.0),
+            (&counts.propagation, 20.0),
             (&counts.transmission, 1.0),
             (&counts.network_queue, 54.0),
             (&counts.decode, 5.0),
@@ -167,6 +178,7 @@ mod tests {
             );
         }
         assert_eq!(counts.total.last(), Some(109.0));
+        assert_eq!(counts.shown.last(), Some(89.0));
         assert_eq!(counts.network_queue.smallest(), Some(0.0));
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn network(
         ("output", direction(stats.bytes_out, rates.output)),
         ("shared-memory", tree([("bytes", counts.shared.into())])),
         ("lanes", lanes(link, connection, session)),
-        ("picture-latency", spread(&counts.total)),
+        ("picture-latency", spread(&counts.shown)),
         (
             "path",
             tree([

@@ -181,8 +181,10 @@ impl Session {
         self.sending.get_or_insert(piece.captured);
         self.spend(bytes, now);
         self.counts.drawn(self.sequence, encoding, rect.size(), bytes);
-        self.counts
-            .timed(self.sequence, piece.damaged, piece.captured, piece.encoded);
+        if let Some(damaged) = piece.damaged.filter(|_| piece.flush == 0) {
+            self.counts
+                .timed(self.sequence, damaged, piece.captured, piece.encoded);
+        }
     }
 
     /// Tells the window what pings and the kernel say of the path, and the kernel how much to hold.

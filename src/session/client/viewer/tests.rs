@@ -1,6 +1,6 @@
 //! What the viewer says when the user does something.
 
-use super::super::ClientSession;
+use super::super::{ClientSession, Shortcut, Shortcuts};
 use super::*;
 use crate::auth::Handlers;
 use crate::codec::Value;
@@ -67,6 +67,53 @@ fn key() -> WindowEvent {
         pressed: true,
         modifiers: Modifiers::default(),
     }
+}
+
+#[test]
+fn shortcuts_are_acted_on_also_by_who_only_looks() {
+    let options = ClientOptions {
+        readonly: true,
+        shortcuts: Shortcuts::new(
+            &["F11:show_session_info", "F5:refresh_window", "F4:quit"]
+                .map(|text| Shortcut::parse(text).unwrap()),
+            &[],
+        ),
+        ..ClientOptions::default()
+    };
+    let (viewer, mut session) = viewer(options, true, WindowKind::Normal);
+    let (show, shown) = std::sync::mpsc::channel();
+    let mut viewer = viewer.on_session_info(move || show.send(()).unwrap());
+    for (keycode, name) in (1..).zip(["F11", "F5", "F4", "a"]) {
+        for pressed in [true, false] {
+            let key = Key {
+                name: name.into(),
+                keycode,
+                ..Key::default()
+            };
+            let modifiers = Modifiers::default();
+            viewer
+                .event(WindowEvent::Key {
+                    window: ID,
+                    key,
+                    pressed,
+                    modifiers,
+                })
+                .unwrap();
+        }
+    }
+    assert_eq!(shown.try_iter().count(), 1);
+    let id = Some(ID);
+    let told: Vec<_> = std::iter::from_fn(|| session.inbox.try_recv().ok()).collect();
+    assert!(
+        matches!(
+            &told[..],
+            [
+                ToSession::Send(Packet::BufferRefresh { id: asked, .. }),
+                ToSession::Depart(Departure::Quit)
+            ] if *asked == id
+        ),
+        "{told:?}"
+    );
 }
 
 #[test]
