@@ -92,6 +92,22 @@ fn a_session_over_a_pipe_of_windows() -> Result<()> {
 
     let version = wine.ask(&["version", "named-pipe:Main"])?;
     ensure!(version.starts_with("6."), "{version}");
+    // a display, and a session's name
+    ensure!(wine.ask(&["version", ":Main"])? == version);
+    ensure!(wine.ask(&["version", "main"])? == version);
+    // Wine 8 has no way to tell which pipes there are, which must be said
+    let listed = wine.run(&["list"])?;
+    let said = String::from_utf8_lossy(&listed.stdout) + String::from_utf8_lossy(&listed.stderr);
+    ensure!(
+        match listed.status.code() {
+            Some(0) => said.contains("Xpra:\n\tLIVE session at :Main\n"),
+            Some(7) => said.contains(r"listing \\.\pipe\ failed: "),
+            _ => false,
+        },
+        "{}: {said}",
+        listed.status
+    );
+
     let client = wine.start("client", &["attach", "--headless", PIPE])?;
     // pictures come and are acknowledged
     let acknowledged = until(LIMIT, || {
