@@ -1,11 +1,11 @@
 //! A session over a named pipe: server and clients are the program for Windows, under Wine. `.ci/windows test` builds
-//! it and runs this; without the program or Wine there is nothing to run.
+//! it and runs this; without the program beside ours, or Wine, there is nothing to run.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::picture::Picture;
 use crate::process::{Process, command, until};
@@ -22,14 +22,14 @@ struct Wine {
 impl Wine {
     /// `None`, and why, without what is needed.
     fn new() -> Result<Option<Self>> {
-        let built = "target/windows/x86_64-pc-windows-gnu/debug/xpra-rs.exe";
-        let exe = std::env::var_os("XPRA_RS_EXE").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join(built),
-            PathBuf::from,
-        );
+        let ours = Path::new(env!("CARGO_BIN_EXE_xpra-rs"));
+        let target = ours.ancestors().nth(2).context("a target directory")?;
+        let exe = target.join("windows/x86_64-pc-windows-gnu/debug/xpra-rs.exe");
         let has_wine = Command::new("wine").arg("--version").output().is_ok();
         if !exe.exists() || !has_wine {
-            eprintln!("skipped: xpra-rs.exe is not built, or Wine not installed: .ci/windows test");
+            eprintln!(
+                "skipped: xpra-rs.exe is not built, or Wine not installed: .ci/windows install, .ci/windows build"
+            );
             return Ok(None);
         }
         let folder = tempfile::tempdir()?;
