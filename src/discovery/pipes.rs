@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn pipes_of_sessions_are_told_from_others() {
-        let pipes = [r"Xpra", "wkssvc", r"Xpra\Main", r"other\Xpra", r"Xpra\9"].map(str::to_owned);
+        let pipes = [r"Xpra\10", "wkssvc", r"Xpra\Main", r"other\Xpra\1", r"Xpra\9"].map(str::to_owned);
         let sessions = sessions_among(&pipes);
         let displays: Vec<_> = sessions.iter().map(|session| session.display.as_str()).collect();
         assert_eq!(displays, [":Main", ":9", ":10"]);

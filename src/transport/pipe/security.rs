@@ -207,7 +207,7 @@ mod tests {
         // SAFETY: the call succeeded.
         let text = unsafe { taken(text) };
         // Windows says what "all", and "read and write", are for a pipe; Wine keeps the words.
-        text.replace(";FA;", ";GA;").replace(";0x12019f;", ";GRGW;")
+        text.replace(";FA;", ";GA;").replace(";0x12019f;", ";GWGR;")
     }
 
     /// Wine lets one user in, and everybody whatever the list says: what can be seen is that the system has the list.
@@ -215,7 +215,7 @@ mod tests {
     async fn the_pipe_has_the_access_list() {
         let user = own_user().unwrap();
         let own = format!("O:{user}D:P(A;;GA;;;{user})");
-        for (remote, expected) in [(false, own.clone()), (true, format!("{own}(A;;GRGW;;;AU)"))] {
+        for (remote, expected) in [(false, own.clone()), (true, format!("{own}(A;;GWGR;;;AU)"))] {
             let path = path(&format!("access-{remote}-{}", std::process::id()));
             let access = Access::new(remote).unwrap();
             let first = create(&path, &access, remote, true).unwrap();
