@@ -7,7 +7,7 @@ use std::future::Future;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -263,8 +263,7 @@ fn xpra3_clients_our_server() -> Result<()> {
         let url = |gate: &Gate| format!("{}{}", gate.url(), source.number());
         let answer = room.ask(Peer::Xpra3, &["version", &url(&gate), &format!("--ssh={ssh}")])?;
         ensure!(answer.starts_with("3.1"), "{answer}");
-        // paramiko announces each attempt to log in anew, and russh answers the first announcement only: its first
-        // attempt, with nothing, has to do
+        // its first attempt, with nothing, has to do
         let gate = Gate::open(room, socket, true)?;
         let mut paramiko = room.command(Peer::Xpra3, None)?;
         // it would ask in a window
@@ -276,6 +275,47 @@ fn xpra3_clients_our_server() -> Result<()> {
             String::from_utf8_lossy(&output.stderr),
         );
         ensure!(out.starts_with("3.1"), "with paramiko: {out}\n{err}");
+        Ok(())
+    })
+}
+
+/// Their one attempt to log in is with nothing. It leads to the session, which asks for the password.
+#[test]
+fn paramiko_clients_are_asked_by_the_session() -> Result<()> {
+    with(&[Peer::Ours, Peer::Xpra3, Peer::Xpra6], |room| {
+        let source = Display::start(SCREEN, &room.logs())?;
+        let port = free_port()?;
+        let [right, wrong] = ["right", "wrong"].map(|name| room.path(name));
+        fs::write(&right, PASSWORD)?;
+        fs::write(&wrong, "open barley")?;
+        let bind = format!(
+            "--bind-ssh=127.0.0.1:{port},auth=file(filename={})",
+            right.display()
+        );
+        let _server = Server::start_with(room, Peer::Ours, Mode::Shadow, &source, &[bind])?;
+        let info = |client: Peer, password: &Path| -> Result<Output> {
+            let mut command = room.command(client, None)?;
+            // it would ask in a window
+            command.env("XPRA_SSH_VERIFY_HOSTKEY", "0");
+            command.args(client.quiet(room)).args(["info", "--ssh=paramiko"]);
+            command.arg(format!("--password-file={}", password.display()));
+            command.arg(format!("ssh://{}@127.0.0.1:{port}/{}", user()?, source.number()));
+            Ok(command.output()?)
+        };
+        for client in [Peer::Xpra3, Peer::Xpra6] {
+            let told = info(client, &right)?;
+            let facts = String::from_utf8_lossy(&told.stdout);
+            ensure!(
+                told.status.success() && facts.contains("elapsed_time="),
+                "{client:?}: {told:?}"
+            );
+            let refused = info(client, &wrong)?;
+            ensure!(!refused.status.success(), "{client:?}: {refused:?}");
+            ensure!(
+                !String::from_utf8_lossy(&refused.stdout).contains('='),
+                "{client:?}: {refused:?}"
+            );
+        }
         Ok(())
     })
 }

@@ -1,11 +1,11 @@
 //! A session over a named pipe: server and clients are the program for Windows, under Wine. `.ci/windows test` builds
-//! it and runs this; without the program or Wine there is nothing to run.
+//! it and runs this; without the program beside ours, or Wine, there is nothing to run.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::picture::Picture;
 use crate::process::{Process, command, until};
@@ -22,14 +22,14 @@ struct Wine {
 impl Wine {
     /// `None`, and why, without what is needed.
     fn new() -> Result<Option<Self>> {
-        let built = "target/windows/x86_64-pc-windows-gnu/debug/xpra-rs.exe";
-        let exe = std::env::var_os("XPRA_RS_EXE").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join(built),
-            PathBuf::from,
-        );
+        let ours = Path::new(env!("CARGO_BIN_EXE_xpra-rs"));
+        let target = ours.ancestors().nth(2).context("a target directory")?;
+        let exe = target.join("windows/x86_64-pc-windows-gnu/debug/xpra-rs.exe");
         let has_wine = Command::new("wine").arg("--version").output().is_ok();
         if !exe.exists() || !has_wine {
-            eprintln!("skipped: xpra-rs.exe is not built, or Wine not installed: .ci/windows test");
+            eprintln!(
+                "skipped: xpra-rs.exe is not built, or Wine not installed: .ci/windows install, .ci/windows build"
+            );
             return Ok(None);
         }
         let folder = tempfile::tempdir()?;
@@ -92,6 +92,22 @@ fn a_session_over_a_pipe_of_windows() -> Result<()> {
 
     let version = wine.ask(&["version", "named-pipe:Main"])?;
     ensure!(version.starts_with("6."), "{version}");
+    // a display, and a session's name
+    ensure!(wine.ask(&["version", ":Main"])? == version);
+    ensure!(wine.ask(&["version", "main"])? == version);
+    // Wine 8 has no way to tell which pipes there are, which must be said
+    let listed = wine.run(&["list"])?;
+    let said = String::from_utf8_lossy(&listed.stdout) + String::from_utf8_lossy(&listed.stderr);
+    ensure!(
+        match listed.status.code() {
+            Some(0) => said.contains("Xpra:\n\tLIVE session at :Main\n"),
+            Some(7) => said.contains(r"listing \\.\pipe\ failed: "),
+            _ => false,
+        },
+        "{}: {said}",
+        listed.status
+    );
+
     let client = wine.start("client", &["attach", "--headless", PIPE])?;
     // pictures come and are acknowledged
     let acknowledged = until(LIMIT, || {

@@ -4,7 +4,7 @@ use super::exit::{ExitCode, Failure};
 use super::info;
 use super::server::ConnectArgs;
 use crate::address::Target;
-use crate::discovery::{Environment, Places, SessionState, probe_socket};
+use crate::discovery::{DiscoveryError, Environment, Places, SessionState, probe_socket};
 use crate::session::{Answer, Request, now};
 use serde_json::json;
 use std::io::Write;
@@ -87,7 +87,7 @@ pub(super) async fn run(
     let places = args.connect.sockets.places(environment);
     let sessions = match args.sessions.as_slice() {
         [] => vec![String::new()],
-        [all] if all == "all" => own_sessions(&places, environment).await,
+        [all] if all == "all" => own_sessions(&places, environment).await?,
         sessions => sessions.to_vec(),
     };
     if sessions.is_empty() {
@@ -114,15 +114,15 @@ pub(super) async fn run(
 }
 
 /// The displays of this user's live sessions.
-async fn own_sessions(places: &Places, environment: &Environment) -> Vec<String> {
+async fn own_sessions(places: &Places, environment: &Environment) -> Result<Vec<String>, DiscoveryError> {
     let mut displays = Vec::new();
-    for (session, state) in places.sessions_and_states().await {
+    for (session, state) in places.sessions_and_states().await? {
         let mine = session.id.uid == environment.uid && state == SessionState::Live;
         if mine && !displays.contains(&session.display) {
             displays.push(session.display);
         }
     }
-    displays
+    Ok(displays)
 }
 
 async fn tell(

@@ -208,13 +208,18 @@ fn files(environment: &Environment) -> Vec<PathBuf> {
 
 /// The directories of defaults, of the system, and of the user, which are none for root.
 fn directories(environment: &Environment) -> Vec<PathBuf> {
-    let overridden = |variable: &str, usual: Vec<String>| match environment.variable(variable) {
-        Some(list) => list.split(':').map(str::to_owned).collect(),
-        None => usual,
+    let split = |list: &str| -> Vec<String> {
+        let directories = std::env::split_paths(list);
+        directories
+            .map(|directory| directory.display().to_string())
+            .collect()
     };
+    let overridden = |variable: &str, usual: Vec<String>| environment.variable(variable).map_or(usual, split);
     let desktop = environment.variable("XDG_CONFIG_DIRS").unwrap_or("/etc/xdg");
     let mut system = vec!["/etc/xpra".to_owned(), "/usr/local/etc/xpra".to_owned()];
-    let desktop = desktop.split(':').filter(|directory| !directory.is_empty());
+    let desktop = split(desktop)
+        .into_iter()
+        .filter(|directory| !directory.is_empty());
     system.extend(desktop.map(|directory| format!("{directory}/xpra")));
     let own = environment.variable("XDG_CONFIG_HOME").unwrap_or("~/.config");
     let user = match environment.uid {

@@ -187,6 +187,7 @@ impl From<DiscoveryError> for Failure {
     fn from(error: DiscoveryError) -> Self {
         let code = match error {
             DiscoveryError::Inaccessible { .. } => ExitCode::ConnectionFailed,
+            DiscoveryError::NoListing { .. } => ExitCode::Failure,
             DiscoveryError::SeveralSessions { .. } => ExitCode::ArgumentMismatch,
             _ => ExitCode::ServerNotFound,
         };

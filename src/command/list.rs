@@ -46,7 +46,7 @@ pub struct ListArgs {
 pub async fn run(args: &ListArgs, environment: &Environment, out: &mut dyn Write) -> anyhow::Result<u8> {
     let places = Places::new(environment, args.socket_dir.as_deref(), &args.socket_dirs);
     let listing = Listing {
-        found: places.sessions_and_states().await,
+        found: places.sessions_and_states().await?,
         uid: environment.uid,
     };
     if args.json {

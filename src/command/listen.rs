@@ -239,6 +239,7 @@ impl ListenArgs {
             passwords: auth.asks().then(|| SshPasswords::of(Arc::clone(auth))),
             // where everybody may come in without SSH, or was meant to
             allow_none: auth.names().all(|name| name == "none") && (may || !auth.is_empty()),
+            session_asks: !auth.is_empty(),
         });
         match server {
             Ok(server) => Ok(Some(Arc::new(server))),

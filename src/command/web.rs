@@ -166,7 +166,8 @@ mod tests {
             Path::new("/h/.xpra/http-headers"),
         ];
         assert_eq!(header_directories(&environment)[2..], of_user);
-        set(&mut environment, "XPRA_SYSTEM_CONF_DIRS", "/a:/b");
+        let two = std::env::join_paths(["/a", "/b"]).unwrap();
+        set(&mut environment, "XPRA_SYSTEM_CONF_DIRS", two.to_str().unwrap());
         set(&mut environment, "XPRA_USER_CONF_DIRS", "/c");
         let named = ["/a/http-headers", "/b/http-headers", "/c/http-headers"].map(Path::new);
         assert_eq!(header_directories(&environment), named);

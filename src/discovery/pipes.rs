@@ -3,9 +3,9 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use super::{Places, Session, SessionState, SocketId};
+use super::{DiscoveryError, Places, Session, SessionState, SocketId, probe_socket};
 use crate::address::Target;
 use crate::system::user_id;
 
@@ -18,7 +18,7 @@ impl Session {
         Self {
             display: format!(":{name}"),
             path: path(name),
-            directory: PathBuf::from(format!("{PIPES}{}", XPRA.trim_end_matches('\\'))),
+            directory: PathBuf::from(XPRA.trim_end_matches('\\')),
             // pipes have no time, no numbers, and the same for all users
             modified: SystemTime::UNIX_EPOCH,
             id: SocketId {
@@ -41,20 +41,14 @@ impl Session {
 }
 
 impl Places {
-    /// All pipes of sessions, sorted.
-    pub fn sessions(&self) -> Vec<Session> {
-        let mut names: Vec<_> = names().collect();
-        names.sort_by_cached_key(|name| (name.parse::<u64>().ok(), name.clone()));
-        names.iter().map(|name| Session::of(name)).collect()
-    }
-
-    /// All pipes of sessions and whether somebody answers there.
-    pub async fn sessions_and_states(&self) -> Vec<(Session, SessionState)> {
-        let sessions = self.sessions();
-        sessions
-            .into_iter()
-            .map(|session| (session, SessionState::Live))
-            .collect()
+    /// All pipes of sessions, sorted: somebody answers there for as long as there is one. Wine cannot list pipes.
+    pub async fn sessions_and_states(&self) -> Result<Vec<(Session, SessionState)>, DiscoveryError> {
+        let pipes = pipes().map_err(|error| DiscoveryError::NoListing {
+            place: PIPES.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let sessions = sessions_among(&pipes).into_iter();
+        Ok(sessions.map(|session| (session, SessionState::Live)).collect())
     }
 
     /// The pipe of the session on `display`.
@@ -71,19 +65,45 @@ pub fn target(path: &Path) -> Target {
 }
 
 /// The session whose name is that of its pipe.
-pub(super) fn named(name: &str) -> Option<Target> {
-    let wanted = names().find(|pipe| pipe.eq_ignore_ascii_case(name))?;
-    Some(Target::NamedPipe(wanted))
+pub(super) async fn named(name: &str, limit: Duration) -> Option<Target> {
+    let state = probe_socket(&path(name), limit).await;
+    (state == SessionState::Live).then(|| Target::NamedPipe(name.to_owned()))
 }
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(format!("{PIPES}{XPRA}{name}"))
 }
 
-fn names() -> impl Iterator<Item = String> {
-    let entries = fs::read_dir(PIPES).into_iter().flatten().flatten();
-    entries.filter_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
-        Some(name.strip_prefix(XPRA)?.to_owned())
-    })
+fn sessions_among(pipes: &[String]) -> Vec<Session> {
+    let mut names: Vec<_> = pipes.iter().filter_map(|pipe| pipe.strip_prefix(XPRA)).collect();
+    names.sort_by_key(|name| (name.parse::<u64>().ok(), *name));
+    names.into_iter().map(Session::of).collect()
+}
+
+/// The names of all pipes there are.
+fn pipes() -> io::Result<Vec<String>> {
+    let entries = fs::read_dir(PIPES)?.collect::<Result<Vec<_>, _>>()?;
+    let names = entries
+        .into_iter()
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    Ok(names.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipes_of_sessions_are_told_from_others() {
+        let pipes = [r"Xpra\10", "wkssvc", r"Xpra\Main", r"other\Xpra\1", r"Xpra\9"].map(str::to_owned);
+        let sessions = sessions_among(&pipes);
+        let displays: Vec<_> = sessions.iter().map(|session| session.display.as_str()).collect();
+        assert_eq!(displays, [":Main", ":9", ":10"]);
+        let targets: Vec<_> = sessions.iter().map(|session| target(&session.path)).collect();
+        assert_eq!(
+            targets,
+            ["Main", "9", "10"].map(|name| Target::NamedPipe(name.to_owned()))
+        );
+        assert_eq!(sessions[0].directory, Path::new("Xpra"));
+    }
 }

@@ -30,6 +30,16 @@ pub enum DiscoveryError {
         /// The socket.
         path: PathBuf,
     },
+    /// The system does not tell which sessions there are.
+    #[error(
+        "cannot tell which sessions there are: listing {place} failed: {reason}; give the session's name or address"
+    )]
+    NoListing {
+        /// What was to be listed.
+        place: String,
+        /// What the system said.
+        reason: String,
+    },
     /// Nobody answers for that display.
     #[error("cannot find a live server for display '{display}' (waited {} s); looked in {}", .waited.as_secs(), list(.searched))]
     NoServer {
@@ -70,13 +80,13 @@ pub async fn resolve(address: &Address, places: &Places, wait: Duration) -> Resu
         Target::Auto => only_session(places).await?,
         Target::Display(display) => live_server(display, places, wait).await?,
         Target::Session(name) => {
-            if let Some(target) = named(name) {
+            if let Some(target) = named(name, PROBE).await {
                 return Ok(Address {
                     target,
                     ..address.clone()
                 });
             }
-            let sessions = places.sessions_and_states().await;
+            let sessions = places.sessions_and_states().await?;
             let live = sessions
                 .into_iter()
                 .filter(|(_, state)| *state == SessionState::Live);
@@ -96,7 +106,7 @@ pub async fn resolve(address: &Address, places: &Places, wait: Duration) -> Resu
 
 /// The one session there is: live ones first, else one that may be starting; proxies only if nothing else is there.
 async fn only_session(places: &Places) -> Result<Target, DiscoveryError> {
-    let sessions = places.sessions_and_states().await;
+    let sessions = places.sessions_and_states().await?;
     let mut displays = displays_in(&sessions, SessionState::Live);
     if displays.is_empty() {
         displays = displays_in(&sessions, SessionState::Unknown);

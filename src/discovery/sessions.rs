@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 
-use super::{Places, Session, SessionState, SocketId, probe_socket};
+use super::{DiscoveryError, Places, Session, SessionState, SocketId, probe_socket};
 use crate::address::Target;
 
 /// How long one look at a socket takes at most (`endpoints.md` b.5).
@@ -48,7 +48,8 @@ impl Session {
 
 impl Places {
     /// All sockets of sessions, directory by directory in search order, sorted by path within; a session's own
-    /// directory comes before the one that holds it. Each real directory is looked at once.
+    /// directory comes before the one that holds it. Each real directory is looked at once; one that cannot be read
+    /// has none.
     pub fn sessions(&self) -> Vec<Session> {
         let mut seen = Vec::new();
         let mut sessions = Vec::new();
@@ -93,10 +94,10 @@ impl Places {
     }
 
     /// All sockets of sessions and whether somebody answers there.
-    pub async fn sessions_and_states(&self) -> Vec<(Session, SessionState)> {
+    pub async fn sessions_and_states(&self) -> Result<Vec<(Session, SessionState)>, DiscoveryError> {
         let sessions = self.sessions();
         let states = join_all(sessions.iter().map(Session::state)).await;
-        sessions.into_iter().zip(states).collect()
+        Ok(sessions.into_iter().zip(states).collect())
     }
 }
 
@@ -106,7 +107,7 @@ pub fn target(path: &Path) -> Target {
 }
 
 /// The session whose name is that of its socket: names lead elsewhere.
-pub(super) const fn named(_: &str) -> Option<Target> {
+pub(super) async fn named(_: &str, _: Duration) -> Option<Target> {
     None
 }
 

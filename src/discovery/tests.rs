@@ -96,7 +96,7 @@ async fn what_a_server_makes_is_found() {
     let listeners = listen(&bind, &options).await.unwrap();
     let made: Vec<_> = listeners.iter().filter_map(|listener| listener.path()).collect();
     assert_eq!(made, places.candidates(":77"));
-    let sessions = places.sessions_and_states().await;
+    let sessions = places.sessions_and_states().await.unwrap();
     assert_eq!(sessions.len(), 3);
     assert!(
         sessions

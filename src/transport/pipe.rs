@@ -56,7 +56,8 @@ fn path(name: &str) -> String {
     }
 }
 
-fn is_local(path: &str) -> bool {
+/// Whether that is the whole path of a pipe of this machine.
+pub(super) fn is_local(path: &str) -> bool {
     path.starts_with(LOCAL)
 }
 

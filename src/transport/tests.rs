@@ -495,3 +495,18 @@ async fn tuning_reaches_the_socket() {
     let info = link.info.probe.kernel_info().unwrap();
     assert_eq!((info.notsent, info.unacked, info.retransmits), (0, 0, 0));
 }
+
+/// The conformance suite checks what is told. This says what must be told here.
+#[tokio::test]
+async fn the_kernel_tells_of_its_queues() {
+    let directory = tempfile::tempdir().unwrap();
+    let tcp = bind(TransportKind::Tcp, "127.0.0.1:0");
+    for (bind, has_tcp) in [(tcp, true), (socket_bind(&directory.path().join("s")), false)] {
+        let listener = listen(&bind, &ListenOptions::default()).await.unwrap().remove(0);
+        let address = listener.to_string().parse().unwrap();
+        let link = connect(&address, &ConnectOptions::default()).await.unwrap();
+        let probe = &link.info.probe;
+        assert_eq!((probe.unsent(), probe.unacked()), (Some(0), Some(0)));
+        assert_eq!(probe.kernel_info().is_some(), has_tcp);
+    }
+}

@@ -98,6 +98,7 @@ fn later_files_override_and_lists_grow_within_one() {
 
 #[test]
 fn root_has_no_files_of_its_own() {
+    let two = std::env::join_paths(["/a", "/b"]).unwrap();
     let mut environment = Environment {
         uid: 1000,
         ..Environment::default()
@@ -105,7 +106,7 @@ fn root_has_no_files_of_its_own() {
     environment.variables.insert("HOME".into(), "/home/u".into());
     environment
         .variables
-        .insert("XDG_CONFIG_DIRS".into(), "/a:/b".into());
+        .insert("XDG_CONFIG_DIRS".into(), two.into_string().unwrap());
     let all = directories(&environment);
     let expected = [
         "/etc/xpra",

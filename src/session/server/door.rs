@@ -151,8 +151,8 @@ impl Door {
             Spoken::Ssh if is_taken && let Some(server) = &self.ssh => {
                 match ssh::serve(link, server).await {
                     Ok(link) => Some(Visitor {
-                        // SSH asked for what the door asks for
-                        is_known: true,
+                        // who logged in was asked for what the door asks for
+                        is_known: link.info.username.is_some(),
                         ..Visitor::new(link)
                     }),
                     Err(error) => ended(&peer, &error),

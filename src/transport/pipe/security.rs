@@ -125,11 +125,21 @@ unsafe fn text_of(id: PSID) -> io::Result<String> {
     let mut text: *mut u16 = null_mut();
     // SAFETY: by this function's contract; the pointer is stored to a variable alive for the call.
     checked(unsafe { ConvertSidToStringSidW(id, &raw mut text) })?;
+    // SAFETY: the call succeeded.
+    Ok(unsafe { taken(text) })
+}
+
+/// The text the system allocated, which is freed.
+///
+/// # Safety
+///
+/// It must have been stored by a call that succeeded, end with a zero, and be for the caller to free with `LocalFree`.
+unsafe fn taken(text: *mut u16) -> String {
     let _text = Allocated(text.cast());
-    // SAFETY: the call succeeded, so there is a string that ends with a zero, and no unit up to there is beyond it.
+    // SAFETY: by this function's contract there is a string, and no unit up to its end is beyond it.
     let units = (0..).map(|index| unsafe { *text.add(index) });
     let units: Vec<u16> = units.take_while(|unit| *unit != 0).collect();
-    Ok(String::from_utf16_lossy(&units))
+    String::from_utf16_lossy(&units)
 }
 
 fn checked(result: i32) -> io::Result<()> {
@@ -148,6 +158,71 @@ impl Drop for Allocated {
         if self.0.cast_const() != null() {
             // SAFETY: every value is made of a pointer the system said to free so, once, and is never copied.
             unsafe { LocalFree(self.0) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::windows::io::AsRawHandle;
+
+    use windows_sys::Win32::Security::Authorization::ConvertSecurityDescriptorToStringSecurityDescriptorW;
+    use windows_sys::Win32::Security::DACL_SECURITY_INFORMATION;
+
+    use super::*;
+    use crate::transport::pipe::{create, path};
+
+    /// The owner and the access list of a pipe, as the system has them.
+    fn kept(pipe: HANDLE) -> String {
+        let wanted = OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION;
+        let mut descriptor: PSECURITY_DESCRIPTOR = null_mut();
+        // SAFETY: the caller's handle is open; the pointer is stored to a variable alive for the call.
+        let status = unsafe {
+            GetSecurityInfo(
+                pipe,
+                SE_KERNEL_OBJECT,
+                wanted,
+                null_mut(),
+                null_mut(),
+                null_mut(),
+                null_mut(),
+                &raw mut descriptor,
+            )
+        };
+        let descriptor = Allocated(descriptor);
+        assert_eq!(status, 0);
+        let mut text: *mut u16 = null_mut();
+        // SAFETY: the call above succeeded, so this is a descriptor, freed later; the pointer is stored to a variable
+        // alive for the call.
+        let told = unsafe {
+            ConvertSecurityDescriptorToStringSecurityDescriptorW(
+                descriptor.0,
+                SDDL_REVISION_1,
+                wanted,
+                &raw mut text,
+                null_mut(),
+            )
+        };
+        checked(told).unwrap();
+        // SAFETY: the call succeeded.
+        let text = unsafe { taken(text) };
+        // Windows says what "all", and "read and write", are for a pipe; Wine keeps the words.
+        text.replace(";FA;", ";GA;").replace(";0x12019f;", ";GWGR;")
+    }
+
+    /// Wine lets one user in, and everybody whatever the list says: what can be seen is that the system has the list.
+    #[tokio::test]
+    async fn the_pipe_has_the_access_list() {
+        let user = own_user().unwrap();
+        let own = format!("O:{user}D:P(A;;GA;;;{user})");
+        for (remote, expected) in [(false, own.clone()), (true, format!("{own}(A;;GWGR;;;AU)"))] {
+            let path = path(&format!("access-{remote}-{}", std::process::id()));
+            let access = Access::new(remote).unwrap();
+            let first = create(&path, &access, remote, true).unwrap();
+            assert_eq!(kept(first.as_raw_handle()), expected);
+            let next = create(&path, &access, remote, false).unwrap();
+            assert_eq!(kept(next.as_raw_handle()), expected);
+            assert!(!is_strangers(next.as_raw_handle()));
         }
     }
 }

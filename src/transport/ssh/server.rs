@@ -13,11 +13,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use russh::keys::PublicKey;
 use russh::server::{
     Auth, ChannelOpenHandle, Config, Handle, Msg, PublicKeyOffer, Session, VerifiedPublicKey, run_stream,
 };
 use russh::{Channel, ChannelId, ChannelWriteHalf, Disconnect, MethodKind, MethodSet, Pty, SshId};
+use tokio::io::AsyncReadExt;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
@@ -28,7 +30,8 @@ use super::keys::{self, SshServerError};
 use super::shared::{KillOnDrop, Receiver, Shared, WINDOW};
 use super::wire::Wire;
 use crate::address::Secret;
-use crate::transport::{Link, LinkInfo, TransportKind};
+use crate::transport::prefixed::Prefixed;
+use crate::transport::{BoxedStream, Link, LinkInfo, TransportKind};
 
 /// How long until the peer asks to log in.
 const HANDSHAKE: Duration = Duration::from_secs(20);
@@ -47,6 +50,13 @@ const WRONG_PASSWORD: Duration = Duration::from_secs(1);
 
 /// Methods that may fail before the peer is sent away.
 const MAX_ATTEMPTS: usize = 6;
+
+/// How the identification of paramiko begins, which xpra's clients speak SSH with: it announces each attempt to log in,
+/// and russh answers the first announcement only. So its first attempt, which is with nothing, is its last.
+const ONE_ATTEMPT: &[u8] = b"SSH-2.0-paramiko";
+
+/// The longest identification (RFC 4253, 4.2).
+const IDENTIFICATION: usize = 255;
 
 /// Questions a client may ask before it asks for the session, each in a channel of its own.
 const MAX_CHANNELS: usize = 16;
@@ -75,8 +85,11 @@ pub struct SshServerOptions {
     pub username: Option<String>,
     /// Who checks passwords.
     pub passwords: Option<Arc<dyn PasswordCheck>>,
-    /// Let everybody in. Only for sockets without any authentication, or with one inside the session.
+    /// Let everybody in. Only for sockets without any authentication.
     pub allow_none: bool,
+    /// The session asks for a password whoever comes in without having logged in: then clients that have but one
+    /// attempt are let through to it.
+    pub session_asks: bool,
 }
 
 /// An SSH server, for any number of connections.
@@ -92,6 +105,7 @@ struct Access {
     username: Option<String>,
     passwords: Option<Arc<dyn PasswordCheck>>,
     allow_none: bool,
+    session_asks: bool,
 }
 
 impl SshServer {
@@ -133,6 +147,7 @@ impl SshServer {
                 username: options.username,
                 passwords: options.passwords,
                 allow_none: options.allow_none,
+                session_asks: options.session_asks,
             },
         })
     }
@@ -140,8 +155,12 @@ impl SshServer {
 
 /// Speaks SSH on `link` until the peer has logged in and asked for the session, and gives the link of the session
 /// itself. Dropping the future ends the connection.
+///
+/// A link without a `username` is that of somebody who did not log in: the session has to ask
+/// ([`session_asks`](SshServerOptions::session_asks)).
 pub async fn serve(link: Link, server: &Arc<SshServer>) -> io::Result<Link> {
     let Link { stream, info } = link;
+    let (identification, stream) = timeout(HANDSHAKE, identification(stream)).await??;
     let shared = Arc::<Shared>::default();
     let unless_served = KillOnDrop::new(&shared);
     let (stage, mut stages) = watch::channel(Stage::Handshake);
@@ -150,7 +169,8 @@ pub async fn serve(link: Link, server: &Arc<SshServer>) -> io::Result<Link> {
         server: Arc::clone(server),
         receiver: Receiver(Arc::clone(&shared)),
         peer: info.peer.clone(),
-        username: String::new(),
+        has_one_attempt: identification.starts_with(ONE_ATTEMPT),
+        username: None,
         channels: BTreeMap::new(),
         opened: 0,
         stage,
@@ -182,10 +202,22 @@ pub async fn serve(link: Link, server: &Arc<SshServer>) -> io::Result<Link> {
     let info = LinkInfo {
         kind: TransportKind::Ssh,
         is_private: true,
-        username: Some(asked.username),
+        username: asked.username,
         ..info
     };
     Ok(Link::new(stream, info))
+}
+
+/// The beginning of the peer's first line, which stays to be read.
+async fn identification(mut stream: BoxedStream) -> io::Result<(Bytes, Prefixed<BoxedStream>)> {
+    let mut head = BytesMut::with_capacity(IDENTIFICATION);
+    while head.len() < IDENTIFICATION && !head.contains(&b'\n') {
+        if stream.read_buf(&mut head).await? == 0 {
+            break;
+        }
+    }
+    let head = head.freeze();
+    Ok((head.clone(), Prefixed::new(head, stream)))
 }
 
 fn ended(error: Option<russh::Error>) -> io::Error {
@@ -220,7 +252,7 @@ impl Stage {
 /// What the peer asked for: the session, over this channel.
 struct Asked {
     channel: ChannelWriteHalf<Msg>,
-    username: String,
+    username: Option<String>,
 }
 
 /// What russh tells of one connection.
@@ -228,7 +260,9 @@ struct Handler {
     server: Arc<SshServer>,
     receiver: Receiver,
     peer: String,
-    username: String,
+    has_one_attempt: bool,
+    /// Whom it logged in as.
+    username: Option<String>,
     channels: BTreeMap<u32, ChannelWriteHalf<Msg>>,
     opened: usize,
     stage: watch::Sender<Stage>,
@@ -252,7 +286,7 @@ impl Handler {
             printable(user),
             self.peer
         );
-        user.clone_into(&mut self.username);
+        self.username = Some(user.to_owned());
         Auth::Accept
     }
 
@@ -290,6 +324,10 @@ impl russh::server::Handler for Handler {
         self.logging_in();
         if self.server.access.allow_none {
             return Ok(self.accept(user, "nothing"));
+        }
+        if self.server.access.session_asks && self.has_one_attempt {
+            tracing::info!("SSH: a client from {} is left to the session to ask", self.peer);
+            return Ok(Auth::Accept);
         }
         Ok(self.reject())
     }

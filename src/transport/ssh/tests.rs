@@ -8,9 +8,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use russh::SshId;
 use russh::keys::key::safe_rng;
 use russh::keys::ssh_key::LineEnding;
-use russh::keys::{Algorithm, PrivateKey};
+use russh::keys::{Algorithm, PrivateKey, PublicKeyOrCertificate};
+
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -436,4 +438,47 @@ async fn a_peer_has_its_time_and_no_more() {
     };
     let served = serve(Link::new(theirs, info), &world.server).await;
     assert_eq!(served.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+}
+
+/// A client of another make that tries to log in with nothing, and then asks for the session.
+async fn knock(world: &World, client_id: &'static str) -> Option<Link> {
+    struct Trusting;
+    impl russh::client::Handler for Trusting {
+        type Error = russh::Error;
+
+        async fn check_server_key(&mut self, _: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
+            Ok(true)
+        }
+    }
+    let (listener, server) = (Arc::clone(&world.listener), Arc::clone(&world.server));
+    let serving = tokio::spawn(async move { serve(listener.accept().await.unwrap(), &server).await });
+    let config = russh::client::Config {
+        client_id: SshId::Standard(client_id.into()),
+        ..russh::client::Config::default()
+    };
+    let address = world.listener.address().unwrap();
+    let mut session = russh::client::connect(Arc::new(config), address, Trusting)
+        .await
+        .unwrap();
+    if session.authenticate_none("user").await.unwrap().success() {
+        let channel = session.channel_open_session().await.unwrap();
+        channel.exec(true, "xpra _proxy :7").await.unwrap();
+    } else {
+        drop(session);
+    }
+    timeout(LIMIT, serving).await.unwrap().unwrap().ok()
+}
+
+#[tokio::test]
+async fn only_clients_with_one_attempt_are_left_to_the_session_and_only_if_it_asks() {
+    const PARAMIKO: &str = "SSH-2.0-paramiko_2.12.0";
+    let asking = World::new(|options| options.session_asks = true).await;
+    let link = knock(&asking, PARAMIKO).await.unwrap();
+    assert_eq!(link.info.username, None, "it did not log in");
+    assert!(knock(&asking, "SSH-2.0-OpenSSH_9.2").await.is_none());
+    // everybody else still logs in
+    let (_, server) = asking.connect(&asking.url(), trusting()).await.unwrap();
+    assert_eq!(server.info.username.as_deref(), Some("user"));
+    let keys_only = World::new(|_| {}).await;
+    assert!(knock(&keys_only, PARAMIKO).await.is_none());
 }

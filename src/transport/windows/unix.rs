@@ -17,9 +17,12 @@ const MAIN: &str = "Main";
 
 const ABSENT: &str = "there are no unix sockets on Windows: use named-pipe://NAME";
 
-/// Says what to use instead.
-pub(super) async fn connect(_: &Path) -> io::Result<Socket> {
-    absent()
+/// Connects to the pipe that takes the socket's place.
+pub(super) async fn connect(path: &Path) -> io::Result<Socket> {
+    match path.to_str() {
+        Some(path) if pipe::is_local(path) => pipe::connect(path).await,
+        _ => absent(),
+    }
 }
 
 /// Says what to use instead.
