@@ -95,7 +95,8 @@ impl Place {
             "the kernel has no congestion control {name}, but {}",
             known.trim()
         );
-        self.route()
+        self.congestion_control = Some(name.to_owned());
+        Ok(())
     }
 
     fn route(&self) -> Result<()> {

@@ -19,6 +19,7 @@ use xpra::session::client::{
     ClientOptions, ClientSession, Departure, Desktop, Identity, ToSession, Viewer, client_hello,
 };
 use xpra::session::{Caller, Handler, Login, Opened, dial};
+use xpra::transport::Probe;
 use xpra::types::Image;
 
 /// What kind of client.
@@ -129,6 +130,7 @@ impl Client {
                 Ok(Opened {
                     stream: valve.tap(TcpStream::connect((SERVER, PORT)).await?),
                     is_private: false,
+                    probe: Probe::default(),
                 })
             };
             let ended: std::io::Result<_> = dial(open, &mut watched).await;

@@ -9,6 +9,7 @@ use turmoil::net::TcpStream;
 use turmoil::{Builder, Sim};
 use xpra::codec::Value;
 use xpra::session::{Answer, Asker, Opened, Request, RequestError, ask};
+use xpra::transport::Probe;
 
 /// What a [`World::ask`]ed server answered.
 type Reply = Result<Answer, RequestError>;
@@ -102,6 +103,7 @@ impl World {
                 Ok::<_, std::io::Error>(Opened {
                     stream,
                     is_private: false,
+                    probe: Probe::default(),
                 })
             };
             let reply = ask(open, &request, Asker::default()).await?;

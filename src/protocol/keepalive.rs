@@ -108,16 +108,19 @@ impl Keepalive {
         }
     }
 
-    /// An echo of the ping with that time stamp came.
-    pub fn echo(&mut self, stamp: i64, now: Instant) {
-        let Some(index) = self.waiting.iter().position(|(sent, _)| *sent == stamp) else {
-            return;
-        };
-        if let Some((_, at)) = self.waiting.drain(..=index).next_back() {
-            self.latencies
-                .add(now.saturating_duration_since(at).as_secs_f64() * 1e3);
-            self.last_echo = Some(now);
-        }
+    /// An echo of the ping with that time stamp came: when that was sent, if it was one of ours.
+    pub fn echo(&mut self, stamp: i64, now: Instant) -> Option<Instant> {
+        let index = self.waiting.iter().position(|(sent, _)| *sent == stamp)?;
+        let (_, at) = self.waiting.drain(..=index).next_back()?;
+        self.latencies
+            .add(now.saturating_duration_since(at).as_secs_f64() * 1e3);
+        self.last_echo = Some(now);
+        Some(at)
+    }
+
+    /// Pings without an echo yet.
+    pub fn unanswered(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Round trips measured, in milliseconds.
@@ -144,9 +147,11 @@ mod tests {
         pings.start(now);
         assert_eq!(pings.due(now + 4 * second), None);
         assert_eq!(pings.due(now + 5 * second), Some(5000));
-        pings.echo(4999, now + 6 * second);
+        assert_eq!(pings.echo(4999, now + 6 * second), None);
         assert_eq!(pings.latencies().last(), None);
-        pings.echo(5000, now + 6 * second);
+        assert_eq!(pings.unanswered(), 1);
+        assert_eq!(pings.echo(5000, now + 6 * second), Some(now + 5 * second));
+        assert_eq!(pings.unanswered(), 0);
         assert_eq!(pings.latencies().last(), Some(1000.0));
         assert!(!pings.expired(now + 500 * second));
         assert_eq!(pings.due(now + 10 * second), Some(10000));

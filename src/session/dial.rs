@@ -3,7 +3,7 @@
 use super::driver::{Handler, drive, now};
 use crate::codec::Dialect;
 use crate::protocol::{CloseReason, Connection};
-use crate::transport::{BoxedStream, Link};
+use crate::transport::{BoxedStream, Link, Probe};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -14,6 +14,8 @@ pub struct Opened<S> {
     pub stream: S,
     /// True when nobody on the way can read along.
     pub is_private: bool,
+    /// Asks the kernel about the path.
+    pub probe: Probe,
 }
 
 impl From<Link> for Opened<BoxedStream> {
@@ -21,6 +23,7 @@ impl From<Link> for Opened<BoxedStream> {
         Self {
             stream: link.stream,
             is_private: link.info.is_private,
+            probe: link.info.probe,
         }
     }
 }
@@ -29,6 +32,9 @@ impl From<Link> for Opened<BoxedStream> {
 pub trait Caller: Handler {
     /// The connection that says hello in a dialect.
     fn begin(&mut self, dialect: Dialect, is_private: bool, now: Instant) -> Connection;
+
+    /// A stream was opened, over which a connection [begins](Self::begin): what asks the kernel about it.
+    fn opened(&mut self, _probe: Probe) {}
 }
 
 /// What 3.1 servers say to the first packet of a 6.x client.
@@ -47,14 +53,24 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Caller,
 {
-    let Opened { stream, is_private } = open().await?;
+    let Opened {
+        stream,
+        is_private,
+        probe,
+    } = open().await?;
+    caller.opened(probe);
     let mut connection = caller.begin(Dialect::G6, is_private, now());
     let reason = drive(stream, &mut connection, caller).await;
     if !is_other_dialect(&reason, &connection) {
         return Ok((reason, connection));
     }
     tracing::debug!(%reason, "trying the dialect of 3.1");
-    let Opened { stream, is_private } = open().await?;
+    let Opened {
+        stream,
+        is_private,
+        probe,
+    } = open().await?;
+    caller.opened(probe);
     let mut connection = caller.begin(Dialect::G3, is_private, now());
     let reason = drive(stream, &mut connection, caller).await;
     Ok((reason, connection))
@@ -129,6 +145,7 @@ mod tests {
             Ok::<_, Infallible>(Opened {
                 stream,
                 is_private: true,
+                probe: Probe::default(),
             })
         };
         let Ok((reason, _)) = dial(open, &mut closes).await;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::session::driver::{drive, now};
+use crate::transport::Probe;
 use std::convert::Infallible;
 use tokio::io::{AsyncWriteExt, duplex};
 
@@ -56,6 +57,7 @@ fn opened<S>(stream: S) -> Opened<S> {
     Opened {
         stream,
         is_private: true,
+        probe: Probe::default(),
     }
 }
 

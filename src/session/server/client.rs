@@ -7,6 +7,7 @@ use super::door::Visitor;
 use super::hello::{self, SCREEN_WINDOW};
 use super::info::ClientFacts;
 use super::line::Line;
+use super::load::Load;
 use super::login::{Entrance, answer_of};
 use super::pulse::Pulse;
 use super::request::request_of;
@@ -236,6 +237,9 @@ impl ServerSession {
         if let Some(area) = &accepted {
             area.answer(&mut hello);
         }
+        if self.door.allows("load-test") {
+            hello.set("load-test", Load::LONGEST.as_secs());
+        }
         connection.accept(hello, now);
         let kind = caps
             .text("client_type")
@@ -288,6 +292,8 @@ impl ServerSession {
             bandwidth: Bandwidth::new(now),
             area: accepted.map(|area| area.ring),
             area_facts,
+            load: None,
+            was_loaded: false,
             caps,
         };
         if session.takes.is_some() {
@@ -418,6 +424,14 @@ impl ServerSession {
                 let (sender, receiver) = oneshot::channel();
                 self.answer = Some(self.ask_hub(HubRequest::Info(sender), receiver, Packet::InfoResponse));
             }
+            Packet::LoadTest(milliseconds) => match self.facts.turn_to_load(&self.door, session) {
+                Ok(turn) => {
+                    let bits = session.bandwidth_limit;
+                    session.load = Some(Load::new(milliseconds, bits, turn, &self.link.probe, now));
+                    session.was_loaded = true;
+                }
+                Err(why) => connection.send(Load::refusal(why)),
+            },
             Packet::ShutdownServer if self.door.allows("stop") => self.end_server(false),
             Packet::ExitServer if self.door.allows("exit") => self.end_server(true),
             Packet::CommandRequest(words) if self.door.allows("command") => {
@@ -623,6 +637,7 @@ impl Handler for ServerSession {
         session.sent(now);
         session.small_news(connection);
         session.want(&mut self.screen, now);
+        session.load(connection, &self.link.probe, now);
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -632,7 +647,8 @@ impl Handler for ServerSession {
             _ => return self.cut,
         };
         let pulse = Some(session.pulse.at());
-        [self.cut, self.idle_at(session), session.retry, pulse]
+        let load = session.load.as_ref().and_then(Load::at);
+        [self.cut, self.idle_at(session), session.retry, pulse, load]
             .into_iter()
             .flatten()
             .min()
@@ -658,6 +674,9 @@ impl Handler for ServerSession {
         if let Stage::Client(session) = &mut self.stage {
             session.pulse.feel(connection, &self.link.probe, self.began, now);
             session.retry = session.retry.filter(|at| now < *at);
+            if let Some(load) = &mut session.load {
+                load.woke(now);
+            }
         }
     }
 }
