@@ -345,7 +345,7 @@ fn foreign(peer: Peer) -> Result<()> {
         let missing = diagnosis["missing"].to_string();
         ensure!(missing.contains("load-test"), "{diagnosis:#}");
         ensure!(
-            diagnosis["measured"]["session"]["server"]["version"].is_string(),
+            diagnosis["measured"]["session"]["server"]["software"].is_string(),
             "{diagnosis:#}"
         );
         let text = server.ask(room, Peer::Ours, Via::Tcp, &["diagnose"])?;

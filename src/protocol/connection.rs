@@ -332,8 +332,10 @@ impl Connection {
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds, saturating")]
         let latency = latency.map_or(-1, |ms| ms as i64);
         let load = [0; 3];
-        // an echo must not wait behind other answers, except for our hello: nothing may come before that
-        let first = usize::from(matches!(self.queue.front(), Some(Packet::Hello(_))));
+        // an echo must not wait behind other answers, except for our hello: nothing may come before that; and an earlier
+        // ping is answered first, or its sender thinks that it got lost
+        let precedes = |packet: &&Packet| matches!(packet, Packet::Hello(_) | Packet::PingEcho { .. });
+        let first = self.queue.iter().take_while(precedes).count();
         let echo = Packet::PingEcho {
             time,
             load,

@@ -312,12 +312,12 @@ fn sender(report: &Value) -> Option<Sender> {
         let value = tree.get(key)?.as_float()?;
         (value.is_finite() && value >= 0.0).then_some(value)
     };
-    let tcp = report.get("tcp")?;
+    let (tcp, half) = (report.get("tcp")?, report.get("second-half")?);
     Some(Sender {
         rtt: number(tcp, "rtt")?,
         min_rtt: number(tcp, "min-rtt")?,
-        segments: number(report, "bytes")? / number(tcp, "mss")?.max(1.0),
-        retransmits: number(report, "retransmits")?,
+        segments: number(half, "bytes")? / number(tcp, "mss")?.max(1.0),
+        retransmits: number(half, "retransmits")?,
     })
 }
 

@@ -427,7 +427,7 @@ impl ServerSession {
             Packet::LoadTest(milliseconds) => match self.facts.turn_to_load(&self.door, session) {
                 Ok(turn) => {
                     let bits = session.bandwidth_limit;
-                    session.load = Some(Load::new(milliseconds, bits, turn, &self.link.probe, now));
+                    session.load = Some(Load::new(milliseconds, bits, turn, now));
                     session.was_loaded = true;
                 }
                 Err(why) => connection.send(Load::refusal(why)),

@@ -24,8 +24,9 @@ pub(super) struct Load {
     rate: u64,
     /// The rate was what held us back.
     is_limited: bool,
-    /// Segments the kernel had sent again before.
-    retransmits: u32,
+    /// Bytes handed over when half of the time had passed, and segments the kernel had sent again by then: before, TCP tries
+    /// how much a path takes, and loses some of it.
+    half: Option<(u64, u32)>,
     filler: Bytes,
     /// When there may be room again.
     next: Option<Instant>,
@@ -47,13 +48,7 @@ impl Load {
     const LOOK: Duration = Duration::from_millis(1);
 
     /// Begins; `bits` a second are what the client is limited to, 0 is no limit.
-    pub(super) fn new(
-        milliseconds: i64,
-        bits: u64,
-        turn: OwnedSemaphorePermit,
-        probe: &Probe,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(milliseconds: i64, bits: u64, turn: OwnedSemaphorePermit, now: Instant) -> Self {
         let length = Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0));
         let mut filler = vec![0; Self::PIECE];
         // what can be guessed can be compressed on the way, which makes the test wrong, not unsafe
@@ -67,7 +62,7 @@ impl Load {
                 bytes => bytes.clamp(1, Self::FASTEST),
             },
             is_limited: false,
-            retransmits: probe.kernel_info().map_or(0, |kernel| kernel.retransmits),
+            half: None,
             filler: filler.into(),
             next: None,
             turn: Some(turn),
@@ -90,6 +85,10 @@ impl Load {
         self.next = None;
         if now >= self.until {
             return Some(self.report(probe, now));
+        }
+        if self.half.is_none() && now >= self.began + (self.until - self.began) / 2 {
+            let again = probe.kernel_info().map_or(0, |kernel| kernel.retransmits);
+            self.half = Some((self.sent, again));
         }
         let elapsed = millis(self.began, now).max(1);
         let allowed = (self.rate.saturating_mul(elapsed) / 1000).saturating_sub(self.sent);
@@ -114,9 +113,13 @@ impl Load {
         if self.is_limited {
             map.insert("limit", self.rate);
         }
-        if let Some(kernel) = probe.kernel_info() {
-            let again = kernel.retransmits.saturating_sub(self.retransmits);
-            map.insert("retransmits", again);
+        if let (Some(kernel), Some((sent, retransmits))) = (probe.kernel_info(), self.half) {
+            let again = kernel.retransmits.saturating_sub(retransmits);
+            let half = tree([
+                ("bytes", (self.sent - sent).into()),
+                ("retransmits", again.into()),
+            ]);
+            map.insert("second-half", half);
             map.insert("tcp", tcp(&kernel));
         }
         Packet::LoadReport(map)

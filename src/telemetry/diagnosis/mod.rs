@@ -62,7 +62,7 @@ pub struct Sender {
     pub rtt: f64,
     /// The shortest.
     pub min_rtt: f64,
-    /// Segments it sent, roughly.
+    /// Segments it sent while round trips were measured, roughly.
     pub segments: f64,
     /// Segments of those it sent again.
     pub retransmits: f64,
