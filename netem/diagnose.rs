@@ -223,7 +223,13 @@ fn diagnose_finds_a_healthy_path_healthy() -> Result<()> {
 
 #[test]
 fn diagnose_names_the_distance() -> Result<()> {
-    play(link(50, 150 * MILLISECOND, 20 * MILLISECOND, 0), |scene| {
+    // and nothing else: what is never full has no queue
+    let endless = |way| Shape {
+        rate: Rate::Unlimited,
+        queue: u64::MAX,
+        ..way
+    };
+    play(link(50, 150 * MILLISECOND, 0, 0).map(endless), |scene| {
         let diagnosis = scene.diagnose()?;
         let least = diagnosis["measured"]["idle"]["min"].as_f64().unwrap_or(0.0);
         ensure!((299.0..330.0).contains(&least), "{diagnosis:#}");
@@ -246,6 +252,11 @@ fn diagnose_names_bufferbloat_with_its_grade() -> Result<()> {
             );
             let rpm = diagnosis["rpm"].as_f64().context("no RPM")?;
             ensure!((30.0..600.0).contains(&rpm), "{diagnosis:#}");
+            let text = scene.command("diagnose")?.output()?.stdout;
+            let text = String::from_utf8_lossy(&text);
+            eprintln!("{text}");
+            ensure!(text.contains("latency comes from bufferbloat"), "{text}");
+            ensure!(text.contains("What to do: ") && text.contains("RPM"), "{text}");
         }
         Ok(verdict)
     })
@@ -298,7 +309,7 @@ fn diagnose_names_a_client_that_decodes_slowly() -> Result<()> {
         let log = scene.room.logs().join("client.log");
         let client = Process::start("client", command, &log)?;
         let shown = Shown::open(&scene.source, "card", 60, 40, &Picture::card(CARD, 1))?;
-        let _starved = Starved::start(&client, Duration::from_millis(95), Duration::from_millis(5));
+        let _starved = Starved::start(&client, Duration::from_millis(80), Duration::from_millis(2));
         // until enough pictures were decoded to tell
         let mut seed = 1;
         let decoded = until(LIMIT, || {

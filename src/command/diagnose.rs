@@ -145,7 +145,7 @@ fn under_load(load: &Load, diagnosis: &Diagnosis) -> Vec<String> {
     }
     if let Some(sender) = load.sender {
         lines.push(format!(
-            "  server's TCP round trip {}, shortest {}; {:.0} of about {:.0} segments sent again",
+            "  TCP there    round trip {}, shortest {}; {:.0} of about {:.0} segments sent again",
             time(sender.rtt),
             time(sender.min_rtt),
             sender.retransmits,

@@ -300,13 +300,13 @@ impl Connection {
                 None
             }
             (_, echo @ Packet::PingEcho { time, latency, .. }) => {
-                self.keepalive.echo(time, now);
+                let answered = self.keepalive.echo(time, now);
                 if latency >= 0 {
                     #[expect(clippy::cast_precision_loss, reason = "milliseconds far below 2^52")]
                     self.peer_latency.add(latency.min(1 << 30) as f64);
                 }
                 // the owner may have pinged on its own account
-                Some(Event::Packet(echo))
+                answered.is_none().then_some(Event::Packet(echo))
             }
             (_, Packet::SetDeflate(level)) => {
                 if let Ok(level @ 0..=9) = u8::try_from(level) {

@@ -4,6 +4,9 @@
 //! Pings go through the same stream as everything else, so an echo waits behind the load wherever that waits; the kernel
 //! is asked for TCP's own round trip at each echo. What both mean is for [`judge`](crate::telemetry::judge) to say.
 
+#[cfg(test)]
+mod tests;
+
 use super::dial::{Caller, Opened, dial};
 use super::driver::Handler;
 use super::login::Login;

@@ -31,15 +31,16 @@ pub(super) const STALLS: f64 = 5.0;
 /// 1997: segment / (round trip · √loss)).
 pub(super) const LOSSY: f64 = 0.01;
 
-/// Fewer segments tell nothing of a share of one in a hundred (our own choice).
-pub(super) const SEGMENTS: f64 = 300.0;
+/// Fewer segments that are sent again may be chance (our own choice).
+pub(super) const AGAIN: f64 = 5.0;
 
 /// A process that answers this late in the mean is busy, however steadily: a picture of 60 a second (our own choice; an idle one of ours
 /// takes less than 1).
 pub(super) const BUSY: f64 = 16.0;
 
-/// Encoding or decoding half of the pictures takes this long: not even 30 a second can be shown (our own choice).
+/// One picture in five takes this long to encode or decode, which is longer than a picture of 30 a second lasts (our own
+/// choice; most pictures are small and tell nothing).
 pub(super) const SLOW: f64 = 33.0;
 
-/// Fewer pictures tell nothing of what most of them take (our own choice).
+/// Fewer pictures tell nothing of one in five (our own choice).
 pub(super) const PICTURES: f64 = 5.0;

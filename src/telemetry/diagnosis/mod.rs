@@ -8,8 +8,8 @@ mod limits;
 #[cfg(test)]
 mod tests;
 
-use self::limits::{BLOATED, BUSY, FAR, GRADES, LOSSY, PICTURES, SEGMENTS, SLOW, STALLS, UNSTEADY};
-use super::sample::{Client, Sample, Spread};
+use self::limits::{AGAIN, BLOATED, BUSY, FAR, GRADES, LOSSY, PICTURES, SLOW, STALLS, UNSTEADY};
+use super::sample::{Client, Sample};
 use serde_json::{Value as Json, json};
 
 /// What was measured, and what the server told.
@@ -309,7 +309,9 @@ fn unsteady(measured: &Measured) -> Option<Finding> {
             None => format!("there is no network in between, and an answer takes {server:.1} ms in the mean"),
         });
         if let Some(load) = load_average(measured) {
-            evidence.push(format!("the load of its machine is {load}"));
+            evidence.push(format!(
+                "the load of its machine was {load:.1} in the last minute"
+            ));
         }
         return Some(Finding {
             cause: Cause::ServerBusy,
@@ -334,7 +336,8 @@ fn unsteady(measured: &Measured) -> Option<Finding> {
     })
 }
 
-/// A queue that grows under load, in the network or, when TCP's own round trips do not grow with it, in the server.
+/// What makes round trips grow under load: a queue in the network or, when TCP's own do not grow alike, what waits behind
+/// segments that got lost, or the server.
 fn queue(idle: &Rounds, load: &Load, added: Option<f64>) -> Option<Finding> {
     let added = added.filter(|added| *added >= BLOATED)?;
     let mut evidence = match load.rounds.percentile(0.5) {
@@ -351,36 +354,39 @@ fn queue(idle: &Rounds, load: &Load, added: Option<f64>) -> Option<Finding> {
         .map(|(loaded, idle)| loaded - idle);
     let seen_by_sender = load.sender.map(|sender| sender.rtt - sender.min_rtt);
     let network = [grown, seen_by_sender].into_iter().flatten().reduce(f64::max);
-    let milliseconds = if added.is_finite() { added } else { 1e4 };
-    let is_network = network.is_none_or(|network| network >= added.min(1e4) / 2.0);
+    let expected = if added.is_finite() { added } else { BLOATED };
+    let again = load.sender.filter(|sender| sender.retransmits >= AGAIN);
+    let cause = match network {
+        Some(network) if network < expected / 2.0 && again.is_some() => Cause::Loss,
+        Some(network) if network < expected / 2.0 => Cause::ServerBusy,
+        _ => Cause::Bufferbloat,
+    };
     if let Some(network) = network {
-        evidence.push(match is_network {
-            true => format!("TCP's own round trips grow by {network:.0} ms: the queue is in the network"),
-            false => format!(
-                "TCP's own round trips grow by {network:.0} ms only: the server is late, not the network"
-            ),
-        });
-    }
-    if let Some(sender) = load.sender.filter(|sender| sender.retransmits > 0.0) {
+        let meaning = match cause {
+            Cause::Bufferbloat => "the queue is in the network",
+            Cause::Loss => "the rest is waiting for what was lost",
+            _ => "the rest is the server's",
+        };
         evidence.push(format!(
-            "{:.0} of about {:.0} segments had to be sent again, as when a queue overflows",
+            "TCP's own round trips grow by {network:.0} ms: {meaning}"
+        ));
+    }
+    if let Some(sender) = again {
+        evidence.push(format!(
+            "{:.0} of about {:.0} segments had to be sent again",
             sender.retransmits, sender.segments
         ));
     }
     Some(Finding {
-        cause: if is_network {
-            Cause::Bufferbloat
-        } else {
-            Cause::ServerBusy
-        },
-        milliseconds,
+        cause,
+        milliseconds: if added.is_finite() { added } else { 1e4 },
         evidence,
     })
 }
 
 /// Loss without a queue that overflows.
 fn loss(idle: &Rounds, load: &Load, added: Option<f64>) -> Option<Finding> {
-    let sender = load.sender.filter(|sender| sender.segments >= SEGMENTS)?;
+    let sender = load.sender.filter(|sender| sender.retransmits >= AGAIN)?;
     let share = sender.retransmits / sender.segments;
     if share < LOSSY || added.is_none_or(|added| added >= BLOATED) {
         return None;
@@ -402,16 +408,15 @@ fn of_client(client: &Client) -> Vec<Finding> {
     let who = client.fact("type").unwrap_or("client");
     let slow = |key: &str, limit: f64, cause: Cause, what: &str| {
         let spread = client.spread(key)?;
-        let time = typical(spread).filter(|time| *time >= limit)?;
-        Some(Finding {
+        let is_enough = spread.get("count").is_none_or(|count| count >= PICTURES);
+        let (time, whom) = match spread.get("80p") {
+            Some(time) => (time, "or more for one picture in five"),
+            None => (spread.get("avg")?, "in the mean"),
+        };
+        (is_enough && time >= limit).then(|| Finding {
             cause,
             milliseconds: time,
-            evidence: vec![match spread.get("90p") {
-                Some(high) => format!(
-                    "client {id} ({who}): {what} {time:.0} ms for half of the pictures, {high:.0} ms for nine of ten"
-                ),
-                None => format!("client {id} ({who}): {what} {time:.0} ms in the mean"),
-            }],
+            evidence: vec![format!("client {id} ({who}): {what} {time:.0} ms {whom}")],
         })
     };
     let found = [
@@ -427,19 +432,12 @@ fn of_client(client: &Client) -> Vec<Finding> {
     found.into_iter().flatten().collect()
 }
 
-/// What half of the pictures take, if there were enough of them to tell.
-fn typical(spread: &Spread) -> Option<f64> {
-    let is_enough = spread.get("count").is_none_or(|count| count >= PICTURES);
-    spread
-        .get("50p")
-        .or_else(|| spread.get("avg"))
-        .filter(|_| is_enough)
-}
-
-fn load_average(measured: &Measured) -> Option<&str> {
+/// Processes that wanted to run on the server's machine; told in thousandths.
+fn load_average(measured: &Measured) -> Option<f64> {
     let facts = &measured.sample.as_ref()?.server;
     let fact = facts.iter().find(|fact| fact.key == "load")?;
-    Some(&fact.text)
+    let thousandths: f64 = fact.text.split([' ', ',']).next()?.parse().ok()?;
+    Some(thousandths / 1e3)
 }
 
 impl Diagnosis {

@@ -117,12 +117,26 @@ fn what_waits_in_the_server_under_load_is_no_bufferbloat() {
     let mut measured = path(20.0, 0.0, 0.0);
     measured.load.as_mut().unwrap().rounds.pings = rounds(200.0, |_| 0.0);
     assert_eq!(causes(&measured), [Cause::ServerBusy]);
+    // unless it waits for what was lost
+    measured
+        .load
+        .as_mut()
+        .unwrap()
+        .sender
+        .as_mut()
+        .unwrap()
+        .retransmits = 200.0;
+    assert_eq!(causes(&measured), [Cause::Loss]);
 }
 
 #[test]
 fn loss_is_named_where_no_queue_overflows() {
     assert_eq!(causes(&path(20.0, 5.0, 100.0)), [Cause::Loss]);
     assert_eq!(causes(&path(20.0, 5.0, 10.0)), []);
+    // 4 of 40
+    let mut measured = path(20.0, 5.0, 4.0);
+    measured.load.as_mut().unwrap().sender.as_mut().unwrap().segments = 40.0;
+    assert_eq!(causes(&measured), []);
 }
 
 #[test]
@@ -157,23 +171,23 @@ fn stalls_of_the_network_and_of_the_server_are_told_apart() {
 fn clients_that_are_slow_are_named() {
     let spread = |typical: f64, count: i64| {
         let mut map = Value::map();
-        map.insert("50p", Value::Float(typical));
-        map.insert("90p", Value::Float(typical * 2.0));
+        map.insert("50p", Value::Float(1.0));
+        map.insert("80p", Value::Float(typical));
         map.insert("count", count);
         map
     };
     let with = |part: &'static str, typical: f64, count: i64| {
-        let (mut info, mut client, mut network, mut path) =
+        let (mut info, mut client, mut network, mut parts) =
             (Value::map(), Value::map(), Value::map(), Value::map());
-        path.insert(part, spread(typical, count));
-        network.insert("path", path);
+        parts.insert(part, spread(typical, count));
+        network.insert("path", parts);
         client.insert("network", network);
         client.insert("uuid", "a");
         client.insert("id", 7);
         info.insert("client", client);
         Measured {
             sample: Some(Sample::read(&info, Duration::ZERO, "")),
-            ..super::tests::path(5.0, 2.0, 0.0)
+            ..path(5.0, 2.0, 0.0)
         }
     };
     let measured = with("decode", 90.0, 20);
