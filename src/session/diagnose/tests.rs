@@ -13,14 +13,16 @@ struct Server {
     informs: bool,
     /// It fills paths, or says that it does and then refuses.
     fills: Option<Result<(), &'static str>>,
-    /// When its load ends.
+    /// When its load ends, and when the next packet of it is due.
     until: Option<Instant>,
+    next: Option<Instant>,
 }
 
 const MODERN: Server = Server {
     informs: true,
     fills: Some(Ok(())),
     until: None,
+    next: None,
 };
 
 impl Handler for Server {
@@ -41,7 +43,10 @@ impl Handler for Server {
                 connection.send(Packet::InfoResponse(info));
             }
             Event::Packet(Packet::LoadTest(milliseconds)) => match self.fills {
-                Some(Ok(())) => self.until = Some(now + Duration::from_millis(milliseconds.unsigned_abs())),
+                Some(Ok(())) => {
+                    self.until = Some(now + Duration::from_millis(milliseconds.unsigned_abs()));
+                    self.next = Some(now);
+                }
                 refusal => {
                     let mut report = Value::map();
                     report.insert("error", refusal.and_then(Result::err).unwrap_or("never offered"));
@@ -61,17 +66,16 @@ impl Handler for Server {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        // a packet every 10 ms
-        self.until
-            .map(|until| until.min(now() + Duration::from_millis(10)))
+        self.next
     }
 
     fn timeout(&mut self, connection: &mut Connection, now: Instant) {
         let Some(until) = self.until else { return };
         if now < until {
+            self.next = Some(now + Duration::from_millis(10));
             return connection.send(Packet::LoadData(Bytes::from_static(&[7; 10_000])));
         }
-        self.until = None;
+        (self.until, self.next) = (None, None);
         let (mut report, mut tcp, mut half) = (Value::map(), Value::map(), Value::map());
         tcp.insert("rtt", Value::Float(9.0));
         tcp.insert("min-rtt", Value::Float(2.0));

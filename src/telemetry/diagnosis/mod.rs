@@ -358,6 +358,8 @@ fn queue(idle: &Rounds, load: &Load, added: Option<f64>) -> Option<Finding> {
     let again = load.sender.filter(|sender| sender.retransmits >= AGAIN);
     let cause = match network {
         Some(network) if network < expected / 2.0 && again.is_some() => Cause::Loss,
+        // TCP sends no more than a window before it hears of it, which a round trip later it does
+        Some(network) if network < expected / 2.0 && added <= idle.percentile(0.5)? => return None,
         Some(network) if network < expected / 2.0 => Cause::ServerBusy,
         _ => Cause::Bufferbloat,
     };

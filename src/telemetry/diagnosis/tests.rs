@@ -117,7 +117,11 @@ fn what_waits_in_the_server_under_load_is_no_bufferbloat() {
     let mut measured = path(20.0, 0.0, 0.0);
     measured.load.as_mut().unwrap().rounds.pings = rounds(200.0, |_| 0.0);
     assert_eq!(causes(&measured), [Cause::ServerBusy]);
-    // unless it waits for what was lost
+    // nor is what waits for TCP's window on a long way
+    let mut far = path(300.0, 0.0, 0.0);
+    far.load.as_mut().unwrap().rounds.pings = rounds(400.0, |_| 0.0);
+    assert_eq!(causes(&far), [Cause::Link]);
+    // and what waits for what was lost
     measured
         .load
         .as_mut()
