@@ -2,8 +2,8 @@
 //! round trips.
 //!
 //! TCP fills the network's queue, since nobody holds it back; what waits in this host is kept short, so that the echoes
-//! of pings, which are sent in between, wait for the network and not for us. Pictures are sent first. Such bytes cost no
-//! memory, come no faster than a gigabit a second and the client's limit, and to one client at a time.
+//! of pings, which are sent in between, wait for the network and not for us. Such bytes cost no memory, come no faster than
+//! a gigabit a second and the client's limit, to one client at a time, and to none that has pictures as well.
 
 use super::info::tree;
 use super::network::tcp;

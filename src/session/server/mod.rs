@@ -167,6 +167,9 @@ impl Facts {
         if !door.allows("load-test") {
             return Err("load tests are not permitted on this socket");
         }
+        if session.takes.is_some() {
+            return Err("load tests are for connections without windows");
+        }
         if session.was_loaded {
             return Err("one load test is all a connection gets");
         }

@@ -70,7 +70,13 @@ async fn a_path_is_filled_once_and_pings_are_answered_meanwhile() {
 #[tokio::test]
 async fn one_path_is_filled_at_a_time_and_pictures_come_as_ever() {
     let world = World::new(ServerConfig::default()).await;
-    let user = world.attach(hello(&["rgb24"])).await;
+    let mut user = world.attach(hello(&["rgb24"])).await;
+    user.send(Packet::LoadTest(300));
+    let (bytes, report) = loaded(&mut user).await;
+    assert!(
+        bytes == 0 && error(&report).contains("without windows"),
+        "{report:?}"
+    );
     let (mut first, _) = meter(&world).await;
     // for as long as is allowed
     first.send(Packet::LoadTest(i64::MAX));
