@@ -421,17 +421,17 @@ fn of_client(client: &Client) -> Vec<Finding> {
             evidence: vec![format!("client {id} ({who}): {what} {time:.0} ms {whom}")],
         })
     };
-    let found = [
-        slow("decode", SLOW, Cause::ClientDecode, "decoding takes"),
-        slow("encode", SLOW, Cause::ServerBusy, "encoding takes"),
-        slow(
-            "network-queue",
-            BLOATED,
-            Cause::Bufferbloat,
-            "its own path queues for",
-        ),
-    ];
-    found.into_iter().flatten().collect()
+    let decode = slow("decode", SLOW, Cause::ClientDecode, "decoding takes");
+    let encode = slow("encode", SLOW, Cause::ServerBusy, "encoding takes");
+    let queue = slow(
+        "network-queue",
+        BLOATED,
+        Cause::Bufferbloat,
+        "its own path queues for",
+    );
+    // what is left of a picture's time counts as a queue, also when a client that is short of time acknowledges late
+    let queue = queue.filter(|_| decode.is_none());
+    [decode, encode, queue].into_iter().flatten().collect()
 }
 
 /// Processes that wanted to run on the server's machine; told in thousandths.

@@ -180,10 +180,12 @@ fn clients_that_are_slow_are_named() {
         map.insert("count", count);
         map
     };
-    let with = |part: &'static str, typical: f64, count: i64| {
+    let with_parts = |names: &[&'static str], typical: f64, count: i64| {
         let (mut info, mut client, mut network, mut parts) =
             (Value::map(), Value::map(), Value::map(), Value::map());
-        parts.insert(part, spread(typical, count));
+        for name in names {
+            parts.insert(*name, spread(typical, count));
+        }
         network.insert("path", parts);
         client.insert("network", network);
         client.insert("uuid", "a");
@@ -194,6 +196,7 @@ fn clients_that_are_slow_are_named() {
             ..path(5.0, 2.0, 0.0)
         }
     };
+    let with = |part: &'static str, typical, count| with_parts(&[part], typical, count);
     let measured = with("decode", 90.0, 20);
     assert_eq!(causes(&measured), [Cause::ClientDecode]);
     let finding = &judge(&measured).findings[0];
@@ -202,6 +205,9 @@ fn clients_that_are_slow_are_named() {
     assert_eq!(causes(&with("decode", 9.0, 20)), []);
     assert_eq!(causes(&with("encode", 90.0, 20)), [Cause::ServerBusy]);
     assert_eq!(causes(&with("network-queue", 90.0, 20)), [Cause::Bufferbloat]);
+    // such a client acknowledges late, which looks like a queue from afar
+    let both = with_parts(&["decode", "network-queue"], 90.0, 20);
+    assert_eq!(causes(&both), [Cause::ClientDecode]);
 }
 
 #[test]
