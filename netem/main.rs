@@ -15,26 +15,40 @@ mod browser;
 mod cli;
 mod clipboard;
 mod config;
+mod diagnose;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod display;
 mod doors;
+#[allow(dead_code, reason = "shared with the netem bench, which uses other parts")]
+mod emulator;
 mod grid;
 mod hostile;
 mod html5;
 mod input;
+#[allow(dead_code, reason = "shared with the simulation, which uses other parts")]
+#[path = "../sim/link/mod.rs"]
+mod link;
 mod mdns;
 mod mmap;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod peer;
 mod picture;
+#[allow(dead_code, reason = "shared with the netem bench, which uses other parts")]
+mod place;
 #[allow(dead_code, reason = "shared with the glass bench, which uses other parts")]
 mod process;
+#[allow(dead_code, reason = "shared with the simulation, which uses other parts")]
+mod profile;
 mod readme;
 mod resume;
+#[allow(dead_code, reason = "shared with the netem bench, which uses other parts")]
+mod router;
 mod session_info;
 mod ssh;
 mod vsock;
 mod windows;
+#[allow(dead_code, reason = "shared with the netem bench, which uses other parts")]
+mod wire;
 
 use std::path::Path;
 

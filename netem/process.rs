@@ -143,8 +143,16 @@ impl Process {
     }
 
     fn signal_group(&self, signal: Signal) {
-        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            kill_process_group(group, signal).ok();
+        self.signaller()(signal);
+    }
+
+    /// Sends signals to its group, while it runs.
+    pub(crate) fn signaller(&self) -> impl Fn(Signal) + Send + 'static {
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        move |signal| {
+            if let Some(group) = group {
+                kill_process_group(group, signal).ok();
+            }
         }
     }
 }

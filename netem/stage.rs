@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 use xpra::types::{Point, Size};
 
 use crate::display::Display;
@@ -115,7 +115,7 @@ impl Stage {
     /// Starts a client, in place of the one there is.
     pub(crate) fn attach(&mut self) -> Result<()> {
         if let Some(old) = self.client.take() {
-            signal(&old, Signal::KILL)?;
+            old.kill();
         }
         let choice = &self.choice;
         let command = match choice.contender {
@@ -164,7 +164,8 @@ impl Stage {
     /// Lets the client's process hang, or go on.
     pub(crate) fn hang(&self, hangs: bool) -> Result<()> {
         let client = self.client.as_ref().context("there is no client")?;
-        signal(client, if hangs { Signal::STOP } else { Signal::CONT })
+        client.signaller()(if hangs { Signal::STOP } else { Signal::CONT });
+        Ok(())
     }
 
     /// Whether the client still runs.
@@ -180,12 +181,6 @@ impl Stage {
         }
         self.attach()
     }
-}
-
-fn signal(process: &Process, signal: Signal) -> Result<()> {
-    let group = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
-    kill_process_group(group.context("no such process")?, signal)?;
-    Ok(())
 }
 
 /// TigerVNC: the X server is the server.

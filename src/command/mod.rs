@@ -8,6 +8,7 @@ mod attach;
 pub mod auth;
 mod config;
 pub mod demo;
+mod diagnose;
 pub mod echo;
 mod encryption;
 mod exit;
@@ -64,6 +65,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "id",
             "info",
             "session-info",
+            "diagnose",
             "screenshot",
             "connect-test",
         ],
@@ -114,6 +116,8 @@ enum Subcommand {
     Demo(demo::DemoArgs),
     /// Disconnect the clients of servers
     Detach(ServersArgs),
+    /// Measure the path to a server, and say where its latency comes from
+    Diagnose(diagnose::DiagnoseArgs),
     /// Send WebSocket messages back, for suites that test how the protocol is kept
     #[command(hide = true)]
     Echo(echo::EchoArgs),
@@ -249,6 +253,7 @@ impl Subcommand {
             Self::Control(args) => admin::control(&args, environment, out).await,
             Self::Demo(args) => demo::run(&args, environment.variable("DISPLAY"), out).await,
             Self::Detach(args) => admin::run(&args, Order::Detach, environment, out).await,
+            Self::Diagnose(args) => diagnose::run(&args, environment, out).await,
             Self::Echo(args) => echo::run(&args).await,
             Self::Exit(args) => admin::run(&args, Order::Exit, environment, out).await,
             Self::Id(args) => query::run(&args, Request::Id, environment, out).await,

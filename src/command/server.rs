@@ -11,7 +11,8 @@ use crate::address::{Address, TransportKind};
 use crate::auth::Handlers;
 use crate::discovery::{DiscoveryError, Environment, Places, resolve, target};
 use crate::protocol::Encryption;
-use crate::session::{Answer, Asker, Opened, Request, RequestError, Watch, ask, watch};
+use crate::session::{Answer, Asker, Diagnose, Opened, Request, RequestError, Watch, ask, diagnose, watch};
+use crate::telemetry::Measured;
 use crate::transport::{ConnectOptions, connect};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -91,6 +92,14 @@ impl Route {
         let open = async || connect(&address, &options).await.map(Opened::from);
         let answer = ask(open, request, asker).await?;
         answer.map_err(|error| Failure::from(error).at(&address))
+    }
+
+    /// Measures the path to the server.
+    pub(super) async fn diagnose(self, how: Diagnose) -> Result<Measured, Failure> {
+        let (address, options, asker) = self.split();
+        let open = async || connect(&address, &options).await.map(Opened::from);
+        let measured = diagnose(open, asker, how).await?;
+        measured.map_err(|error| Failure::from(error).at(&address))
     }
 
     /// Watches the session until it is told to end, or the server ends that.

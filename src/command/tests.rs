@@ -45,6 +45,7 @@ fn command_lines() {
         "x info :1 network clients",
         "x screenshot f.png :1",
         "x stop all",
+        "x diagnose :1 --json --no-load",
         "x echo --bind-ws=127.0.0.1:0",
         "x detach :1 :2 --socket-dir=/a",
         "x --socket-dirs=/a list",

@@ -142,6 +142,12 @@ pub enum Packet {
         /// XKB options.
         options: CompactString,
     },
+    /// Bytes that only fill the path.
+    LoadData(Bytes),
+    /// The bytes of a [`LoadTest`](Self::LoadTest) have been sent: what the sender saw of it, or why there are none.
+    LoadReport(Value),
+    /// Please fill the path with bytes for so many milliseconds (our own servers).
+    LoadTest(i64),
     /// The client locks or unlocks its session.
     LockToggle(bool),
     /// A window is gone.
@@ -336,6 +342,9 @@ mod tests {
         );
         round_trip(Packet::DesktopSize(Size::new(640, 480)), Side::Client);
         round_trip(Packet::StartupComplete, Side::Server);
+        round_trip(Packet::LoadTest(4000), Side::Client);
+        round_trip(Packet::LoadData(Bytes::from_static(&[9; 100])), Side::Server);
+        round_trip(Packet::LoadReport(Value::map()), Side::Server);
         let place = WindowPlace {
             id: 1,
             rect: Rect::new(0, 0, 10, 10),

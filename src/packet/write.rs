@@ -122,6 +122,9 @@ impl Packet {
             } => {
                 vec![n("layout-changed"), layout.into(), variant.into(), options.into()]
             }
+            Self::LoadData(bytes) => vec![n("load-data"), bytes.into()],
+            Self::LoadReport(report) => vec![n("load-report"), report],
+            Self::LoadTest(milliseconds) => vec![n("load-test"), milliseconds.into()],
             Self::LockToggle(v) => vec![n("lock-toggle"), v.into()],
             Self::Logging => vec![n("logging")],
             Self::LostWindow(id) => vec![n("lost-window"), id.0.into()],

@@ -350,13 +350,14 @@ impl Connection {
                 self.answer_ping(time, source);
                 None
             }
-            (_, Packet::PingEcho { time, latency, .. }) => {
-                self.keepalive.echo(time, now);
+            (_, echo @ Packet::PingEcho { time, latency, .. }) => {
+                let answered = self.keepalive.echo(time, now);
                 if latency >= 0 {
                     #[expect(clippy::cast_precision_loss, reason = "milliseconds far below 2^52")]
                     self.peer_latency.add(latency.min(1 << 30) as f64);
                 }
-                None
+                // the owner may have pinged on its own account
+                answered.is_none().then_some(Event::Packet(echo))
             }
             (_, Packet::SetDeflate(level)) => {
                 if let Ok(level @ 0..=9) = u8::try_from(level) {
@@ -388,8 +389,10 @@ impl Connection {
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds, saturating")]
         let latency = latency.map_or(-1, |ms| ms as i64);
         let load = [0; 3];
-        // an echo must not wait behind other answers, except for our hello: nothing may come before that
-        let first = usize::from(matches!(self.queue.front(), Some(Packet::Hello(_))));
+        // an echo must not wait behind other answers, except for our hello: nothing may come before that; and an earlier
+        // ping is answered first, or its sender thinks that it got lost
+        let precedes = |packet: &&Packet| matches!(packet, Packet::Hello(_) | Packet::PingEcho { .. });
+        let first = self.queue.iter().take_while(precedes).count();
         let echo = Packet::PingEcho {
             time,
             load,

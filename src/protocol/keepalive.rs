@@ -154,20 +154,22 @@ impl Keepalive {
         self.silent = true;
     }
 
-    /// An echo of the ping with that time stamp came.
-    pub fn echo(&mut self, stamp: i64, now: Instant) {
-        let Some(index) = self.waiting.iter().position(|(sent, _)| *sent == stamp) else {
-            return;
-        };
-        if let Some((_, at)) = self.waiting.drain(..=index).next_back() {
-            self.latencies
-                .add(now.saturating_duration_since(at).as_secs_f64() * 1e3);
-            self.last_echo = Some(now);
-            let longest = self.latencies.samples().fold(0.0, f64::max);
-            let rounds =
-                Duration::try_from_secs_f64(longest * Self::SILENCE_ROUNDS / 1e3).unwrap_or_default();
-            self.patience = rounds.max(Self::SILENCE);
-        }
+    /// An echo of the ping with that time stamp came: when that was sent, if it was one of ours.
+    pub fn echo(&mut self, stamp: i64, now: Instant) -> Option<Instant> {
+        let index = self.waiting.iter().position(|(sent, _)| *sent == stamp)?;
+        let (_, at) = self.waiting.drain(..=index).next_back()?;
+        self.latencies
+            .add(now.saturating_duration_since(at).as_secs_f64() * 1e3);
+        self.last_echo = Some(now);
+        let longest = self.latencies.samples().fold(0.0, f64::max);
+        let rounds = Duration::try_from_secs_f64(longest * Self::SILENCE_ROUNDS / 1e3).unwrap_or_default();
+        self.patience = rounds.max(Self::SILENCE);
+        Some(at)
+    }
+
+    /// Pings without an echo yet.
+    pub fn unanswered(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Round trips measured, in milliseconds.
@@ -194,9 +196,11 @@ mod tests {
         pings.start(now);
         assert!(!pings.is_due(now + 4 * second) && pings.is_due(now + 5 * second));
         assert_eq!(pings.sent(now + 5 * second), 5000);
-        pings.echo(4999, now + 6 * second);
+        assert_eq!(pings.echo(4999, now + 6 * second), None);
         assert_eq!(pings.latencies().last(), None);
-        pings.echo(5000, now + 6 * second);
+        assert_eq!(pings.unanswered(), 1);
+        assert_eq!(pings.echo(5000, now + 6 * second), Some(now + 5 * second));
+        assert_eq!(pings.unanswered(), 0);
         assert_eq!(pings.latencies().last(), Some(1000.0));
         assert!(!pings.expired(now + 500 * second));
         assert!(!pings.is_due(now + 9 * second));

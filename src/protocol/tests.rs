@@ -496,6 +496,27 @@ fn versions_are_checked_except_by_who_asks_for_them() {
     }
 }
 
+/// A process that did not run for a while finds several pings.
+#[test]
+fn pings_that_come_together_are_answered_in_their_order() {
+    let mut pair = Pair::established(Dialect::G6);
+    let pings: Vec<u8> = [1, 2, 3]
+        .into_iter()
+        .flat_map(|time: i64| records(Dialect::G6, &["ping".into(), time.into()]))
+        .collect();
+    feed(&mut pair.server, &pings, usize::MAX, pair.now);
+    let echoes = take(&mut pair.server);
+    let told = feed(&mut pair.client, &echoes, usize::MAX, pair.now);
+    let times: Vec<_> = told
+        .iter()
+        .map(|event| match event {
+            Event::Packet(Packet::PingEcho { time, .. }) => *time,
+            event => panic!("{event:?}"),
+        })
+        .collect();
+    assert_eq!(times, [1, 2, 3]);
+}
+
 #[test]
 fn a_flood_of_pings_is_not_read_faster_than_it_is_answered() {
     for dialect in BOTH {

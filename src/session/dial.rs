@@ -3,7 +3,7 @@
 use super::driver::{Handler, drive, now};
 use crate::codec::Dialect;
 use crate::protocol::{CloseReason, Connection};
-use crate::transport::{BoxedStream, Link, Route};
+use crate::transport::{BoxedStream, Link, Probe, Route};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::fmt;
@@ -16,16 +16,19 @@ pub struct Opened<S> {
     pub stream: S,
     /// True when nobody on the way can read along.
     pub is_private: bool,
+    /// Asks the kernel about the path.
+    pub probe: Probe,
     /// Resolves when the way to the server is another.
     pub moved: Option<BoxFuture<'static, ()>>,
 }
 
 impl<S> Opened<S> {
     /// A stream about which nothing is known.
-    pub const fn new(stream: S) -> Self {
+    pub fn new(stream: S) -> Self {
         Self {
             stream,
             is_private: false,
+            probe: Probe::default(),
             moved: None,
         }
     }
@@ -53,6 +56,7 @@ impl From<Link> for Opened<BoxedStream> {
         Self {
             stream: link.stream,
             is_private: link.info.is_private,
+            probe: link.info.probe,
             moved,
         }
     }
@@ -62,6 +66,9 @@ impl From<Link> for Opened<BoxedStream> {
 pub trait Caller: Handler {
     /// The connection that says hello in a dialect.
     fn begin(&mut self, dialect: Dialect, is_private: bool, now: Instant) -> Connection;
+
+    /// A stream was opened, over which a connection [begins](Self::begin): what asks the kernel about it.
+    fn opened(&mut self, _probe: Probe) {}
 }
 
 /// What 3.1 servers say to the first packet of a 6.x client.
@@ -81,8 +88,12 @@ where
     H: Caller,
 {
     let Opened {
-        stream, is_private, ..
+        stream,
+        is_private,
+        probe,
+        ..
     } = open().await?;
+    caller.opened(probe);
     let mut connection = caller.begin(Dialect::G6, is_private, now());
     let reason = drive(stream, &mut connection, caller).await;
     if !is_other_dialect(&reason, &connection) {
@@ -90,8 +101,12 @@ where
     }
     tracing::debug!(%reason, "trying the dialect of 3.1");
     let Opened {
-        stream, is_private, ..
+        stream,
+        is_private,
+        probe,
+        ..
     } = open().await?;
+    caller.opened(probe);
     let mut connection = caller.begin(Dialect::G3, is_private, now());
     let reason = drive(stream, &mut connection, caller).await;
     Ok((reason, connection))

@@ -2,6 +2,7 @@
 
 pub mod area;
 pub mod client;
+mod diagnose;
 mod dial;
 mod driver;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub mod screen;
 pub mod server;
 mod watch;
 
+pub use diagnose::{Diagnose, diagnose};
 pub use dial::{Caller, Opened, dial};
 pub use driver::{Handler, drive, now, wall_clock};
 pub use login::Login;

@@ -2,8 +2,10 @@
 //!
 //! A [`Sample`] is read from the tree of `info`, that of xpra-rs or that of any xpra. It is the one source of all that
 //! is shown of a connection: the view in a terminal and its JSON (`session-info`), the page in a browser, and
-//! `/metrics`. What there is to know is the tables [`METRICS`] and [`SPREADS`]; what is drawn of it is [`GRAPHS`].
+//! `/metrics`. What there is to know is the tables [`METRICS`] and [`SPREADS`]; what is drawn of it is [`GRAPHS`]. [`judge`]
+//! says where the latency of a path comes from (`diagnose`).
 
+mod diagnosis;
 mod graphs;
 mod history;
 mod metrics;
@@ -13,6 +15,7 @@ mod svg;
 #[cfg(test)]
 mod tests;
 
+pub use diagnosis::{Cause, Diagnosis, Finding, Load, Measured, Rounds, Sender, judge};
 pub use graphs::{GRAPHS, Graph, Line, Reading, graphs_json, nice};
 pub use history::{History, Series};
 pub use metrics::{METRICS, Metric, PERCENTILES, SPREADS, Unit, units_json};

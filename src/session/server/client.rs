@@ -7,6 +7,7 @@ use super::door::Visitor;
 use super::hello::{self, SCREEN_WINDOW};
 use super::info::ClientFacts;
 use super::line::Line;
+use super::load::Load;
 use super::login::{Entrance, answer_of};
 use super::pulse::Pulse;
 use super::request::request_of;
@@ -264,6 +265,10 @@ impl ServerSession {
         if let Some(ticket) = &ticket {
             hello.set("resume", ticket.clone());
         }
+        // pictures never have to share their connection with it
+        if pictures.is_none() && self.door.allows("load-test") {
+            hello.set("load-test", Load::LONGEST.as_secs());
+        }
         connection.accept(hello, now);
         if ticket.is_some() {
             connection.keep_ledger();
@@ -315,6 +320,8 @@ impl ServerSession {
             area: accepted.map(|area| area.ring),
             area_facts,
             keymap: hello::keymap(&caps).map(Box::new),
+            load: None,
+            was_loaded: false,
             caps,
         };
         if session.takes.is_some() {
@@ -455,6 +462,14 @@ impl ServerSession {
                 let (sender, receiver) = oneshot::channel();
                 self.answer = Some(self.ask_hub(HubRequest::Info(sender), receiver, Packet::InfoResponse));
             }
+            Packet::LoadTest(milliseconds) => match self.facts.turn_to_load(&self.door, session) {
+                Ok(turn) => {
+                    let bits = session.bandwidth_limit;
+                    session.load = Some(Load::new(milliseconds, bits, turn, now));
+                    session.was_loaded = true;
+                }
+                Err(why) => connection.send(Load::refusal(why)),
+            },
             Packet::ShutdownServer if self.door.allows("stop") => self.end_server(false),
             Packet::ExitServer if self.door.allows("exit") => self.end_server(true),
             Packet::CommandRequest(words) if self.door.allows("command") => {
@@ -662,6 +677,7 @@ impl Handler for ServerSession {
         session.sent(now);
         session.small_news(connection);
         session.want(&mut self.screen, now);
+        session.load(connection, &self.link.probe, now);
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -671,7 +687,8 @@ impl Handler for ServerSession {
             _ => return self.cut,
         };
         let pulse = Some(session.pulse.at());
-        [self.cut, self.idle_at(session), session.retry, pulse]
+        let load = session.load.as_ref().and_then(Load::at);
+        [self.cut, self.idle_at(session), session.retry, pulse, load]
             .into_iter()
             .flatten()
             .min()
@@ -697,6 +714,9 @@ impl Handler for ServerSession {
         if let Stage::Client(session) = &mut self.stage {
             session.pulse.feel(connection, &self.link.probe, self.began, now);
             session.retry = session.retry.filter(|at| now < *at);
+            if let Some(load) = &mut session.load {
+                load.woke(now);
+            }
         }
     }
 }

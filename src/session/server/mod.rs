@@ -12,6 +12,7 @@ mod door;
 mod hello;
 mod info;
 mod line;
+mod load;
 mod login;
 mod network;
 mod pulse;
@@ -41,12 +42,13 @@ use crate::transport::{Link, Listener};
 use client::ServerSession;
 use compact_str::CompactString;
 use resume::{Claim, Heir, Held, Kept};
+use session::Session;
 use sharing::{Newcomer, Present, Verdict, admit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use strangers::Strangers;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 pub use web::Summary;
 
@@ -158,6 +160,25 @@ pub(crate) struct Facts {
     pub(crate) started: Instant,
     /// The places to come in by, and how they treat those who do.
     pub(crate) doors: Vec<(String, Arc<Door>)>,
+    /// One client at a time may fill its path.
+    load: Arc<Semaphore>,
+}
+
+impl Facts {
+    /// Lets a client have its path filled: once, where that is not forbidden, and while nobody else has.
+    fn turn_to_load(&self, door: &Door, session: &Session) -> Result<OwnedSemaphorePermit, &'static str> {
+        if !door.allows("load-test") {
+            return Err("load tests are not permitted on this socket");
+        }
+        if session.takes.is_some() {
+            return Err("load tests are for connections without windows");
+        }
+        if session.was_loaded {
+            return Err("one load test is all a connection gets");
+        }
+        let turn = Arc::clone(&self.load).try_acquire_owned();
+        turn.map_err(|_| "another client's load test is going on")
+    }
 }
 
 /// What connections ask of the hub.
@@ -306,6 +327,7 @@ pub async fn serve(
             screen: started.facts,
             started: super::now(),
             doors,
+            load: Arc::new(Semaphore::new(1)),
         }),
         screen: started.outbox,
         requests,

@@ -90,7 +90,7 @@ fn lanes(link: &LinkInfo, connection: &Connection, session: &SessionView<'_>) ->
 }
 
 /// `TCP_INFO`; segments are what the kernel counts in.
-fn tcp(kernel: &KernelInfo) -> Value {
+pub(super) fn tcp(kernel: &KernelInfo) -> Value {
     let mut map = tree([
         ("rtt", fraction(kernel.rtt)),
         ("rttvar", fraction(kernel.rtt_variation)),

@@ -5,6 +5,7 @@ use super::clipboard::Clipboard;
 use super::counts::Counts;
 use super::hello::{self, SCREEN_WINDOW};
 use super::line::Line;
+use super::load::Load;
 use super::pulse::Pulse;
 use crate::codec::{Dialect, Value};
 use crate::delivery::{Network, Window};
@@ -67,6 +68,9 @@ pub(super) struct Session {
     pub(super) area_facts: Option<Value>,
     /// The client's keyboard.
     pub(super) keymap: Option<Box<Keymap>>,
+    /// What fills its path, and whether something did before.
+    pub(super) load: Option<Load>,
+    pub(super) was_loaded: bool,
 }
 
 impl Session {
@@ -128,6 +132,19 @@ impl Session {
             client: screen.client,
             link,
         });
+    }
+
+    /// Goes on filling the path, if that was asked for: nothing else waits to be sent.
+    pub(super) fn load(&mut self, connection: &mut Connection, probe: &Probe, now: Instant) {
+        let Some(load) = self.load.as_mut().filter(|_| connection.wants_picture()) else {
+            return;
+        };
+        if let Some(packet) = load.packet(probe, now) {
+            if matches!(packet, Packet::LoadReport(_)) {
+                self.load = None;
+            }
+            connection.send(packet);
+        }
     }
 
     /// Everything sent so far is with the kernel.

@@ -8,6 +8,7 @@
 
 mod guarded;
 mod limits;
+mod loading;
 mod login;
 mod pictures;
 mod requests;
