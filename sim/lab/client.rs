@@ -5,15 +5,19 @@ use super::stage::Shared;
 use super::stream::SimStream;
 use crate::link::Nanos;
 use crate::tcp::{Algorithm, CLIENT};
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use xpra::auth::Handlers;
 use xpra::codec::Dialect;
 use xpra::display::headless::Headless;
+use xpra::display::{Key, Modifiers};
+use xpra::packet::{KeyAction, Packet};
 use xpra::protocol::{CloseReason, Connection, ConnectionConfig, Event};
 use xpra::session::client::{
     ClientOptions, ClientSession, Desktop, Identity, ToSession, Viewer, client_hello,
@@ -29,6 +33,8 @@ const SCREEN: Size = Size::new(1920, 1080);
 pub(crate) struct Seen {
     /// Numbers of pictures, and when they were complete in the window.
     pub(crate) shown: Vec<(u32, Nanos)>,
+    /// When bells rang, and how long after the keys that rang them.
+    pub(crate) rung: Vec<(Nanos, Nanos)>,
     pub(crate) ends: Vec<(Nanos, String)>,
     /// The window at last.
     pub(crate) pixels: Vec<u8>,
@@ -38,16 +44,27 @@ pub(crate) struct Seen {
 pub(crate) struct Attached {
     pub(crate) flow: usize,
     viewer: Viewer,
+    session: UnboundedSender<ToSession>,
+    /// When keys were pressed whose bells were not heard yet.
+    keys: Arc<Mutex<VecDeque<Nanos>>>,
     task: JoinHandle<CloseReason>,
 }
 
 impl Attached {
     /// A client that connects now. The window's pixels are kept for pictures from number `keep` on.
-    pub(crate) fn new(shared: &Shared, algorithm: Algorithm, seen: &Arc<Mutex<Seen>>, keep: u32) -> Self {
+    pub(crate) fn new(
+        shared: &Shared,
+        algorithm: Algorithm,
+        lossy: bool,
+        seen: &Arc<Mutex<Seen>>,
+        keep: u32,
+    ) -> Self {
         // noise without loss, so that the link carries exactly what is drawn
+        let mut encodings = vec![Encoding::Rgb24];
+        encodings.extend(lossy.then_some(Encoding::Jpeg));
         let options = ClientOptions {
             sharing: true,
-            encodings: vec![Encoding::Rgb24],
+            encodings,
             ..ClientOptions::default()
         };
         let identity = Identity::new("machine", "client", "user", ":0");
@@ -58,12 +75,14 @@ impl Attached {
         let asked = options.clone();
         let hello = move |dialect| client_hello(dialect, &identity, &desktop, &asked);
         let login = Login::new(ConnectionConfig::default(), Handlers::default(), hello);
-        let (session, seat, _) = ClientSession::new(&options, login).unwrap();
+        let (session, seat, sender) = ClientSession::new(&options, login).unwrap();
         let (stage, notes) = (shared.clone(), Arc::clone(seen));
         let windows = Headless::new(SCREEN).on_present(move |_, _, image| {
             let now = stage.lock().now();
             let mut seen = notes.lock().unwrap();
-            let Some(number) = number(&image) else { return };
+            let Some(number) = number(&image, lossy) else {
+                return;
+            };
             if seen.shown.last().is_none_or(|(last, _)| *last != number) {
                 seen.shown.push((number, now));
             }
@@ -73,12 +92,37 @@ impl Attached {
         });
         let viewer = Viewer::new(Box::new(windows), options, seat);
         let flow = shared.lock().network.connect(algorithm);
+        let keys = Arc::default();
         let watched = Watched {
             session,
             shared: shared.clone(),
+            keys: Arc::clone(&keys),
+            seen: Arc::clone(seen),
         };
         let task = tokio::task::spawn_local(run(shared.clone(), flow, watched));
-        Self { flow, viewer, task }
+        Self {
+            flow,
+            viewer,
+            session: sender,
+            keys,
+            task,
+        }
+    }
+
+    /// Presses a key.
+    pub(crate) fn press(&self, now: Nanos) {
+        let key = KeyAction {
+            id: 1,
+            key: Key {
+                name: "a".into(),
+                ..Key::default()
+            },
+            pressed: true,
+            modifiers: Modifiers::default(),
+        };
+        if self.session.send(ToSession::Send(Packet::Key(key))).is_ok() {
+            self.keys.lock().unwrap().push_back(now);
+        }
     }
 
     /// Lets the display's thread do what it has to do.
@@ -132,6 +176,8 @@ async fn run(shared: Shared, flow: usize, mut watched: Watched) -> CloseReason {
 struct Watched {
     session: ClientSession,
     shared: Shared,
+    keys: Arc<Mutex<VecDeque<Nanos>>>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl Watched {
@@ -146,6 +192,12 @@ impl Handler for Watched {
     type Message = ToSession;
 
     fn event(&mut self, connection: &mut Connection, event: Event, now: Instant) {
+        if matches!(event, Event::Packet(Packet::Bell { .. }))
+            && let Some(pressed) = self.keys.lock().unwrap().pop_front()
+        {
+            let heard = self.shared.lock().now();
+            self.seen.lock().unwrap().rung.push((heard, heard - pressed));
+        }
         self.session.event(connection, event, now);
         self.stir();
     }
