@@ -34,6 +34,9 @@ const UPDATES_PER_SECOND: u64 = 30;
 /// Above this quality JPEG keeps full colour, at two to three times the bytes and the work. That is only for clients
 /// that insist ([`Client::min_quality`]): what stays on the screen is sent again without loss anyway.
 const BEST_QUALITY: u8 = 84;
+/// A piece of an update takes the link 8 ms, but has at least so many bytes: a draw packet has its own price.
+const PIECES_PER_SECOND: u64 = 125;
+const LEAST_PIECE: u64 = 8 << 10;
 /// What JPEG makes of photographs, the best quality first.
 const QUALITIES: [(u8, Cost); 6] = [
     (95, Cost::new(550, 25_000)),
@@ -81,6 +84,11 @@ impl Budget {
         let bytes = u128::from(link.0) * 100_000 / u128::from(UPDATES_PER_SECOND * swell.max(1));
         let density = u64::try_from(bytes / u128::from(pixels.max(1))).unwrap_or(u64::MAX);
         Self { link, density }
+    }
+
+    /// In how many pieces so many bytes should be sent: what is small and comes meanwhile waits for one of them at most.
+    pub fn pieces(self, bytes: u64) -> u64 {
+        bytes.div_ceil((self.link.0 / PIECES_PER_SECOND).max(LEAST_PIECE))
     }
 
     /// The same when pictures are made that many times smaller. What is left of their pixels is half again as hard.
@@ -154,15 +162,21 @@ pub fn choose(content: Content, size: Size, budget: Budget, client: &Client) -> 
     })
 }
 
-/// Bytes that a picture of `size` is expected to take; `None` when it is coded without loss.
-pub fn estimate(how: &How, size: Size) -> Option<u64> {
+/// Bytes that a picture of `content` and `size` is expected to take.
+pub fn estimate(how: &How, content: Content, size: Size) -> u64 {
+    if how.encoding != Encoding::Jpeg {
+        return size
+            .area()
+            .saturating_mul(Cost::of(how.encoding, how.lz4, content).bytes)
+            / 1000;
+    }
     let pixels = size.area().saturating_mul(Cost::jpeg(how.quality).bytes) / 1000;
     let shrink = u64::from(how.shrink);
     let bytes = match shrink {
         0 | 1 => pixels,
         _ => pixels.saturating_mul(3) / 2 / (shrink * shrink),
     };
-    (how.encoding == Encoding::Jpeg).then_some(HEADER + bytes)
+    HEADER + bytes
 }
 
 /// True when we make `encoding` and the client's formats allow it.

@@ -94,7 +94,7 @@ impl Painter {
     const MIN_ROWS: u64 = 16;
     /// Bounds of what is learned of the size of pictures, in percent.
     const SWELL: (u64, u64) = (25, 800);
-    /// Pixels of one raw piece: large ones are cut into bands so that encoding, sending and painting overlap.
+    /// Pixels of one raw piece, however fast the link: encoding, sending and painting overlap.
     const BAND: u64 = 160 << 10;
 
     /// A painter for a client that has nothing yet.
@@ -203,11 +203,10 @@ impl Painter {
                         .get(image)
                         .and_then(|(area, image)| image.crop(relative(plan.rect, *area)));
                     let coded = part.and_then(|part| encode(encoder, part, &how));
-                    if let (Some(estimate), Some(Payload::Bytes(file))) = (
-                        estimate(&how, plan.rect.size()),
-                        coded.as_ref().map(|coded| &coded.data),
-                    ) {
-                        expected += estimate;
+                    if let Some(Payload::Bytes(file)) = coded.as_ref().map(|coded| &coded.data)
+                        && how.encoding == Encoding::Jpeg
+                    {
+                        expected += estimate(&how, Content::Picture, plan.rect.size());
                         taken += file.len() as u64;
                     }
                     self.note(plan.rect, coded.as_ref(), best, clock());
@@ -466,14 +465,20 @@ fn plan_pixels(
     };
     let Some(how) = how else { return };
     let raw = matches!(how.encoding, Encoding::Rgb24 | Encoding::Rgb32);
-    let bands = if raw {
+    let large = if raw {
         rect.area().div_ceil(Painter::BAND)
     } else {
         1
     };
-    let height = u32::try_from(u64::from(rect.h).div_ceil(bands.max(1)))
-        .unwrap_or(rect.h)
-        .max(1);
+    let bands = budget.pieces(estimate(&how, content, rect.size())).max(large);
+    let height = u32::try_from(u64::from(rect.h).div_ceil(bands.max(1))).unwrap_or(rect.h);
+    // whole blocks of a file, and of its small copy
+    let block = if how.encoding == Encoding::Jpeg {
+        16 * how.shrink.max(1)
+    } else {
+        1
+    };
+    let height = (height / block).max(1) * block;
     let mut y = 0;
     while y < rect.h {
         let band = Rect {

@@ -420,7 +420,7 @@ fn slow_links_get_smaller_pictures() {
     };
     for (mbit, shrink) in [(10, 1), (4, 2), (2, 2), (1, 4)] {
         let how = choose(mbit, &able);
-        let taken = estimate(&how, size).unwrap();
+        let taken = estimate(&how, Content::Picture, size);
         assert_eq!(how.shrink, shrink, "{mbit}");
         // and the tables
         assert!(taken <= LinkSpeed::mbit(mbit).0 / 30 + 600, "{mbit} {taken}");

@@ -294,3 +294,33 @@ fn moving_pictures_fit_the_link() {
         assert!(large + small <= 4, "{kilobits} kbit/s: {rounds:?}");
     }
 }
+
+/// What is small and comes while an update is being sent waits for a piece of it, which takes the link 8 ms.
+#[test]
+fn large_updates_come_in_pieces() {
+    for encodings in [&[Encoding::Rgb32][..], &[Encoding::Png], &[Encoding::Jpeg]] {
+        for (mbit, most) in [(1, 8 << 10), (20, 20_000), (1000, 1 << 20)] {
+            let mut world = World::new(encodings);
+            world.noise(SCREEN.rect());
+            let (mut sizes, now) = (Vec::new(), world.now);
+            let add = |piece: Piece| match &piece.coded.data {
+                Payload::Bytes(file) => sizes.push(file.len()),
+                _ => panic!("{piece:?}"),
+            };
+            world
+                .painter
+                .paint(
+                    &mut world.screen,
+                    &mut world.encoder,
+                    LinkSpeed::mbit(mbit),
+                    || now,
+                    add,
+                )
+                .unwrap();
+            // noise is larger than what the choice expects, and rows are whole
+            let fits = sizes.iter().all(|size| *size <= most * 5 / 2);
+            let few = sizes.len() <= sizes.iter().sum::<usize>() / most * 2 + 2;
+            assert!(fits && few, "{encodings:?} {mbit} Mbit/s: {sizes:?}");
+        }
+    }
+}
