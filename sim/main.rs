@@ -45,4 +45,5 @@ mod scenarios {
     mod partition;
     mod silence;
     mod slow_reader;
+    mod steps;
 }
