@@ -15,6 +15,8 @@ pub(crate) struct Outcome {
     pub(crate) span: (f64, f64),
     /// Milliseconds since what the window shows was drawn, looked at regularly within the span.
     pub(crate) ages: Vec<f64>,
+    /// Milliseconds from keys to the bells they rang, of bells within the span; none where no keys are pressed.
+    pub(crate) keys: Vec<f64>,
     /// Megabits a second of the session's stream within the span.
     pub(crate) goodput: f64,
     /// Share of the link's capacity that anything used within the span; `None` without a limit.
@@ -61,6 +63,13 @@ impl Outcome {
         percentile(&ages, 95)
     }
 
+    /// Milliseconds from a key to its small answer that 99 % do not exceed; `None` when no key was pressed.
+    pub(crate) fn key(&self) -> Option<f64> {
+        let mut keys = self.keys.clone();
+        keys.sort_by(f64::total_cmp);
+        (!keys.is_empty()).then(|| percentile(&keys, 99))
+    }
+
     /// Pictures shown a second.
     pub(crate) fn shown(&self) -> f64 {
         self.latencies().len() as f64 / (self.span.1 - self.span.0)
@@ -73,6 +82,7 @@ impl Outcome {
             ("p50", expect.p50, self.percentile(50)),
             ("p95", expect.p95, self.percentile(95)),
             ("p99", expect.p99, self.percentile(99)),
+            ("key", expect.key, self.key().unwrap_or(0.0)),
             ("back", expect.back, self.back.unwrap_or(f64::INFINITY)),
         ];
         let at_least = [

@@ -201,6 +201,7 @@ fn evaluate(profile: &Profile, began: Instant, sent: &[Sent], shown: &[Shown], l
     Outcome {
         title: profile.name.clone(),
         first: None,
+        keys: Vec::new(),
         span: (begin, end),
         ages: ages
             .iter()

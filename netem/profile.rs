@@ -20,6 +20,8 @@ pub(crate) struct Profile {
     pub(crate) fps: u32,
     /// Bits a second of pixels that change.
     pub(crate) offered: u64,
+    /// The source draws what an encoder can shrink, and a client takes what lost something.
+    pub(crate) lossy: bool,
     pub(crate) events: Vec<Event>,
     pub(crate) expect: Expect,
 }
@@ -56,6 +58,7 @@ pub(crate) struct Expect {
     pub(crate) shown: Option<f64>,
     pub(crate) used: Option<f64>,
     pub(crate) back: Option<f64>,
+    pub(crate) key: Option<f64>,
 }
 
 /// A profile as written.
@@ -90,6 +93,8 @@ struct Written {
 struct Offer {
     fps: u32,
     rate: String,
+    #[serde(default)]
+    lossy: bool,
 }
 
 #[derive(Deserialize)]
@@ -186,6 +191,7 @@ impl Written {
             settle: self.settle,
             fps: self.offer.fps,
             offered: bits(&self.offer.rate)?,
+            lossy: self.offer.lossy,
             events,
             expect: self.expect,
         })

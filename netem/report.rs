@@ -16,8 +16,8 @@ pub(crate) type Entry = (Profile, Outcome, Vec<String>);
 
 /// One line for each.
 pub(crate) fn table(outcomes: &[Entry]) -> String {
-    let mut text = "| what | first ms | p50 ms | p95 ms | p99 ms | age p95 ms | shown/s | Mbit/s | link used | back s | last ms | as expected |\n\
-                    |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n"
+    let mut text = "| what | first ms | p50 ms | p95 ms | p99 ms | age p95 ms | shown/s | Mbit/s | link used | back s | last ms | key p99 ms | as expected |\n\
+                    |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n"
         .to_owned();
     for (_, outcome, wrong) in outcomes {
         let or_dash =
@@ -33,7 +33,7 @@ pub(crate) fn table(outcomes: &[Entry]) -> String {
         // writing to a string cannot fail
         writeln!(
             text,
-            "| {} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.2} | {used} | {} | {} | {verdict} |",
+            "| {} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.2} | {used} | {} | {} | {} | {verdict} |",
             outcome.title,
             or_dash(outcome.first),
             outcome.percentile(50),
@@ -44,6 +44,7 @@ pub(crate) fn table(outcomes: &[Entry]) -> String {
             outcome.goodput,
             or_dash(outcome.back),
             or_dash(outcome.last),
+            or_dash(outcome.key()),
         )
         .ok();
     }

@@ -46,4 +46,5 @@ mod scenarios {
     mod resume;
     mod silence;
     mod slow_reader;
+    mod steps;
 }

@@ -16,6 +16,7 @@ const HEAD: &str = "\
 #
 # first: to the first picture. p50 p95 p99: drawn to shown. age: 95 % of the time the window is not staler.
 # used: of the link's capacity, cross traffic included. back: seconds, after the last event.
+# key: from a key to its bell, 99 % of the time.
 ";
 
 /// Where it is.
@@ -35,7 +36,7 @@ pub(crate) fn play_all() -> Result<Vec<(Profile, Played)>> {
 /// What the file should be.
 pub(crate) fn table(played: &[(Profile, Played)]) -> String {
     let columns = [
-        "first", "p50", "p95", "p99", "age", "shown", "goodput", "used", "kB", "back", "course",
+        "first", "p50", "p95", "p99", "age", "shown", "goodput", "used", "kB", "back", "key", "course",
     ];
     let columns = columns.iter().zip(WIDTHS);
     let columns: String = columns
@@ -45,7 +46,7 @@ pub(crate) fn table(played: &[(Profile, Played)]) -> String {
     format!("{HEAD}{:13}{columns}\n{}", "#", lines.collect::<String>())
 }
 
-const WIDTHS: [usize; 11] = [8, 9, 9, 9, 9, 6, 8, 6, 7, 7, 16];
+const WIDTHS: [usize; 12] = [8, 9, 9, 9, 9, 6, 8, 6, 7, 7, 9, 16];
 
 fn line(name: &str, played: &Played) -> String {
     let outcome = &played.outcome;
@@ -63,6 +64,7 @@ fn line(name: &str, played: &Played) -> String {
         or_dash(outcome.used, 3),
         format!("{}", outcome.bytes / 1000),
         or_dash(outcome.back, 2),
+        or_dash(outcome.key(), 2),
         format!("{:016x}", played.hash),
     ];
     let columns = values

@@ -110,6 +110,31 @@ impl Rect {
         }
     }
 
+    /// What of it is not in `other`: the parts above, left, right and below.
+    pub fn minus(self, other: Self) -> impl Iterator<Item = Self> {
+        let hole = self.intersect(other).unwrap_or(Self { h: 0, w: 0, ..self });
+        let (left, above) = (hole.x.abs_diff(self.x), hole.y.abs_diff(self.y));
+        let parts = [
+            Self { h: above, ..self },
+            Self {
+                w: left,
+                x: self.x,
+                ..hole
+            },
+            Self {
+                x: hole.x.saturating_add_unsigned(hole.w),
+                w: self.w - left - hole.w,
+                ..hole
+            },
+            Self {
+                y: hole.y.saturating_add_unsigned(hole.h),
+                h: self.h - above - hole.h,
+                ..self
+            },
+        ];
+        parts.into_iter().filter(|part| !part.is_empty())
+    }
+
     /// The smallest rectangle holding both (an empty one adds nothing).
     pub fn union(self, other: Self) -> Self {
         if self.is_empty() {

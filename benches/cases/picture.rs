@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use xpra::picture::{
-    Client, Coded, Content, Decoder, Encoder, Fingerprint, How, LinkSpeed, RgbFormats, Scan, ScrollFinder,
-    choose, convert_row, regions,
+    Budget, Client, Coded, Content, Decoder, Encoder, Fingerprint, How, LinkSpeed, RgbFormats, Scan,
+    ScrollFinder, choose, convert_row, regions,
 };
 use xpra::types::{Canvas, Encoding, Image, PixelFormat, Rect, Size};
 
@@ -185,6 +185,7 @@ impl Frame {
             max_quality: 95,
             speed: 50,
             lossless_only: false,
+            stretches: true,
         };
         Self {
             size,
@@ -211,7 +212,8 @@ impl Frame {
                 ..rect
             };
             for (rect, content) in regions(part, at) {
-                let how = choose(content, rect.size(), self.link, &self.client).expect("rgb32 is listed");
+                let budget = Budget::new(self.link, rect.size().area(), 100);
+                let how = choose(content, rect.size(), budget, &self.client).expect("rgb32 is listed");
                 let coded = self.encoder.encode(part.crop(rect).expect("inside"), &how);
                 packets.push((rect, coded.expect("codable")));
             }
@@ -240,6 +242,7 @@ pub(crate) fn how(encoding: Encoding, lz4: bool) -> How {
     How {
         encoding,
         quality: 80,
+        shrink: 1,
         speed: 50,
         rgb_formats,
         lz4,

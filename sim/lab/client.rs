@@ -6,6 +6,7 @@ use super::stream::SimStream;
 use crate::link::Nanos;
 use crate::tcp::{Algorithm, CLIENT};
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -18,6 +19,8 @@ use tokio::task::JoinHandle;
 use xpra::auth::{Handlers, TicketRequest};
 use xpra::codec::Dialect;
 use xpra::display::headless::Headless;
+use xpra::display::{Key, Modifiers};
+use xpra::packet::{KeyAction, Packet};
 use xpra::protocol::{CloseReason, Connection, ConnectionConfig, Event};
 use xpra::session::client::{
     ClientOptions, ClientSession, Desktop, Identity, ToSession, Viewer, client_hello, resume_capability,
@@ -34,6 +37,8 @@ const SCREEN: Size = Size::new(1920, 1080);
 pub(crate) struct Seen {
     /// Numbers of pictures, and when they were complete in the window.
     pub(crate) shown: Vec<(u32, Nanos)>,
+    /// When bells rang, and how long after the keys that rang them.
+    pub(crate) rung: Vec<(Nanos, Nanos)>,
     pub(crate) ends: Vec<(Nanos, String)>,
     /// The window at last.
     pub(crate) pixels: Vec<u8>,
@@ -44,16 +49,26 @@ pub(crate) struct Attached {
     flows: Rc<RefCell<Vec<usize>>>,
     session: UnboundedSender<ToSession>,
     viewer: Viewer,
+    /// When keys were pressed whose bells were not heard yet.
+    keys: Arc<Mutex<VecDeque<Nanos>>>,
     task: JoinHandle<CloseReason>,
 }
 
 impl Attached {
     /// A client that connects now. The window's pixels are kept for pictures from number `keep` on.
-    pub(crate) fn new(shared: &Shared, algorithm: Algorithm, seen: &Arc<Mutex<Seen>>, keep: u32) -> Self {
+    pub(crate) fn new(
+        shared: &Shared,
+        algorithm: Algorithm,
+        lossy: bool,
+        seen: &Arc<Mutex<Seen>>,
+        keep: u32,
+    ) -> Self {
         // noise without loss, so that the link carries exactly what is drawn
+        let mut encodings = vec![Encoding::Rgb24];
+        encodings.extend(lossy.then_some(Encoding::Jpeg));
         let options = ClientOptions {
             sharing: true,
-            encodings: vec![Encoding::Rgb24],
+            encodings,
             ..ClientOptions::default()
         };
         let identity = Identity::new("machine", "client", "user", ":0");
@@ -76,7 +91,9 @@ impl Attached {
         let windows = Headless::new(SCREEN).on_present(move |_, _, image| {
             let now = stage.lock().now();
             let mut seen = notes.lock().unwrap();
-            let Some(number) = number(&image) else { return };
+            let Some(number) = number(&image, lossy) else {
+                return;
+            };
             if seen.shown.last().is_none_or(|(last, _)| *last != number) {
                 seen.shown.push((number, now));
             }
@@ -85,9 +102,12 @@ impl Attached {
             }
         });
         let viewer = Viewer::new(Box::new(windows), options, seat);
+        let keys = Arc::default();
         let watched = Watched {
             session,
             shared: shared.clone(),
+            keys: Arc::clone(&keys),
+            seen: Arc::clone(seen),
         };
         let flows = Rc::default();
         let task = tokio::task::spawn_local(run(shared.clone(), algorithm, Rc::clone(&flows), watched));
@@ -95,6 +115,7 @@ impl Attached {
             flows,
             session: sender,
             viewer,
+            keys,
             task,
         }
     }
@@ -112,6 +133,22 @@ impl Attached {
     /// It is told that it has another address.
     pub(crate) fn moved(&self) {
         let _gone = self.session.send(ToSession::Notice(Notice::Suspect));
+    }
+
+    /// Presses a key.
+    pub(crate) fn press(&self, now: Nanos) {
+        let key = KeyAction {
+            id: 1,
+            key: Key {
+                name: "a".into(),
+                ..Key::default()
+            },
+            pressed: true,
+            modifiers: Modifiers::default(),
+        };
+        if self.session.send(ToSession::Send(Packet::Key(key))).is_ok() {
+            self.keys.lock().unwrap().push_back(now);
+        }
     }
 
     /// Lets the display's thread do what it has to do.
@@ -175,6 +212,8 @@ async fn run(
 struct Watched {
     session: ClientSession,
     shared: Shared,
+    keys: Arc<Mutex<VecDeque<Nanos>>>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl Watched {
@@ -189,6 +228,12 @@ impl Handler for Watched {
     type Message = ToSession;
 
     fn event(&mut self, connection: &mut Connection, event: Event, now: Instant) {
+        if matches!(event, Event::Packet(Packet::Bell { .. }))
+            && let Some(pressed) = self.keys.lock().unwrap().pop_front()
+        {
+            let heard = self.shared.lock().now();
+            self.seen.lock().unwrap().rung.push((heard, heard - pressed));
+        }
         self.session.event(connection, event, now);
         self.stir();
     }

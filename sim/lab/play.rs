@@ -21,6 +21,8 @@ use xpra::transport::{Link, LinkInfo, TransportKind};
 
 /// How often the graphs and ages get a point.
 const LOOK: Nanos = 50 * MILLISECOND;
+/// How often a key is pressed; together with no picture rate.
+const KEYS: Nanos = 97 * MILLISECOND;
 /// How long the last picture may take.
 const DRAIN: Nanos = 10 * SECOND;
 /// Rounds in which nothing happens, after which nothing will until time goes on.
@@ -111,6 +113,7 @@ struct Play {
     /// Events to come, the next one last.
     events: Vec<(Nanos, Cue)>,
     next_look: Nanos,
+    next_key: Nanos,
     looks: Looks,
     /// The connections of this session that ended.
     ended: Vec<usize>,
@@ -149,6 +152,7 @@ impl Play {
             begin: rng.below(SECOND / u64::from(profile.fps)),
             end,
             scrambled: setup.scrambled,
+            lossy: profile.lossy,
             seed: rng.next(),
         };
         let last = u32::try_from(end.saturating_sub(drawing.begin) / (SECOND / u64::from(profile.fps)));
@@ -170,7 +174,7 @@ impl Play {
         ));
         let seen = Arc::default();
         let keep = last.unwrap_or(u32::MAX).saturating_sub(2);
-        let client = Attached::new(&shared, setup.algorithm, &seen, keep);
+        let client = Attached::new(&shared, setup.algorithm, profile.lossy, &seen, keep);
         Self {
             events: cues(&profile.events),
             setup: setup.clone(),
@@ -183,6 +187,7 @@ impl Play {
             begin: profile.settle * SECOND,
             end,
             next_look: 0,
+            next_key: SECOND,
             looks: Looks::default(),
             ended: Vec::new(),
         }
@@ -196,6 +201,11 @@ impl Play {
                 self.next_look += LOOK;
                 self.look(now);
             }
+            if now >= self.next_key {
+                self.next_key += KEYS;
+                self.press(now);
+                continue;
+            }
             while self.events.last().is_some_and(|(at, _)| *at <= now) {
                 let (_, cue) = self.events.pop().unwrap();
                 self.cue(cue);
@@ -208,7 +218,8 @@ impl Play {
             }
             let wanted = self.watch.wanted();
             let next = self.events.last().map(|(at, _)| *at);
-            let limit = wanted.into_iter().chain(next).fold(self.next_look, Nanos::min);
+            let limit = wanted.into_iter().chain(next).chain([self.next_look]);
+            let limit = limit.fold(self.next_key, Nanos::min);
             self.shared.advance(limit.max(now + 1)).await;
         }
     }
@@ -279,6 +290,14 @@ impl Play {
         }
     }
 
+    /// Presses a key, while pictures are drawn and there is somebody to do it.
+    fn press(&self, now: Nanos) {
+        let is_there = now < self.end && !self.shared.lock().hangs() && !self.client.is_over();
+        if is_there {
+            self.client.press(now);
+        }
+    }
+
     fn push(&mut self, at: Nanos, cue: Cue) {
         let index = self.events.partition_point(|(other, _)| *other > at);
         self.events.insert(index, (at, cue));
@@ -286,7 +305,10 @@ impl Play {
 
     /// A user who lost the session attaches once more.
     async fn attach_again(&mut self) {
-        let next = Attached::new(&self.shared, self.setup.algorithm, &self.seen, self.keep);
+        let Setup {
+            profile, algorithm, ..
+        } = &self.setup;
+        let next = Attached::new(&self.shared, *algorithm, profile.lossy, &self.seen, self.keep);
         let old = std::mem::replace(&mut self.client, next);
         self.ended.extend(old.flows());
         let why = old.end().await;
@@ -330,7 +352,14 @@ impl Play {
         let seen = std::mem::take(&mut *self.seen.lock().unwrap());
         let counters = self.shared.lock().network.way(SERVER).counters();
         let mut hasher = DefaultHasher::new();
-        (&seen.shown, &seen.ends, &self.looks.totals, counters.packets).hash(&mut hasher);
+        (
+            &seen.shown,
+            &seen.rung,
+            &seen.ends,
+            &self.looks.totals,
+            counters.packets,
+        )
+            .hash(&mut hasher);
         let mut outcome = self.outcome(&seen);
         let ends = seen.ends.iter();
         outcome.notes = ends
@@ -378,6 +407,10 @@ impl Play {
             title: format!("{} (seed {}, {:?})", profile.name, setup.seed, setup.algorithm),
             first: frames.first().map(|(at, _)| at * 1e3),
             span,
+            keys: (seen.rung.iter())
+                .filter(|(at, _)| (*begin..*end).contains(at))
+                .map(|(_, taken)| millis(*taken))
+                .collect(),
             ages: looks.age.iter().filter(inside).map(|(_, age)| *age).collect(),
             goodput: (until.1 - from.1) as f64 * 8e-6 / seconds(until.0 - from.0),
             used: capacity.map(|bits| (until.2 - from.2) as f64 * 8.0 / bits.max(1.0)),

@@ -2,6 +2,8 @@
 //!
 //! Noise without loss keeps every encoder honest: as many bytes as it says go over the link. The number of a picture
 //! is in its first and its last pixel, so that a client's window tells which one it shows, and whether all of it.
+//! Where encoders may lose something it draws what they can shrink: ground that moves under a little noise, between two
+//! bands of bright and dark blocks that are the bits of the number.
 
 use super::stage::Shared;
 use crate::link::{Nanos, Rng, SECOND};
@@ -16,6 +18,10 @@ use xpra::types::{Image, PixelFormat, Rect, Size};
 const WIDTH: u32 = 192;
 const LEAST: u32 = 4;
 
+/// Side of a block that is a bit of the number, and bits in a row of them.
+const BLOCK: u32 = 16;
+const BITS: u32 = WIDTH / BLOCK;
+
 /// What a picture is like.
 #[derive(Clone, Debug)]
 pub(crate) struct Drawing {
@@ -27,6 +33,8 @@ pub(crate) struct Drawing {
     pub(crate) end: Nanos,
     /// Damage comes in parts, in any order, some of it twice and some of it late.
     pub(crate) scrambled: bool,
+    /// What an encoder can shrink.
+    pub(crate) lossy: bool,
     pub(crate) seed: u64,
 }
 
@@ -77,7 +85,7 @@ pub(crate) struct Source {
     next: Nanos,
     painted: bool,
     pixels: Vec<u8>,
-    /// Damage that is told late.
+    /// What is told late: damage, bells.
     held: Vec<ScreenEvent>,
 }
 
@@ -86,7 +94,7 @@ impl Source {
         let bytes = drawing.rate / 8 / u64::from(drawing.fps.max(1));
         let height = u32::try_from(bytes.div_ceil(u64::from(WIDTH) * 3))
             .unwrap_or(u32::MAX)
-            .clamp(LEAST, 4096);
+            .clamp(if drawing.lossy { 2 * BLOCK * 2 } else { LEAST }, 4096);
         let size = Size::new(WIDTH, height);
         let watch = Watch::default();
         let mut source = Self {
@@ -142,12 +150,7 @@ impl Source {
         }
     }
 
-    /// Makes the pixels, once somebody wants them.
-    fn paint(&mut self) {
-        if self.painted {
-            return;
-        }
-        self.painted = true;
+    fn paint_noise(&mut self) {
         let mut rng = Rng::new(self.drawing.seed ^ u64::from(self.number) << 20);
         for eight in self.pixels.chunks_exact_mut(8) {
             eight.copy_from_slice(&rng.next().to_le_bytes());
@@ -156,6 +159,39 @@ impl Source {
         let last = self.pixels.len() - 4;
         self.pixels[..3].copy_from_slice(&number[..3]);
         self.pixels[last..last + 3].copy_from_slice(&number[..3]);
+    }
+
+    fn paint_ground(&mut self) {
+        let mut rng = Rng::new(self.drawing.seed ^ u64::from(self.number) << 20);
+        let (number, below) = (self.number, self.size.h - 2 * BLOCK);
+        for (y, row) in (0..).zip(self.pixels.chunks_exact_mut(WIDTH as usize * 4)) {
+            for (x, pixel) in (0..).zip(row.chunks_exact_mut(4)) {
+                let band = if y < below { y } else { y - below };
+                let bit = (band / BLOCK * BITS) + x / BLOCK;
+                let ground = match band < 2 * BLOCK {
+                    true => 64 + (number >> bit & 1) * 128,
+                    // up and down again, at another pace along each axis
+                    false => 32 + ((x * 3 + y * 2 + number * 7) % 320).abs_diff(160),
+                };
+                let noise = rng.next().to_le_bytes();
+                for (colour, noise) in pixel.iter_mut().zip(noise) {
+                    *colour = u8::try_from(ground).unwrap_or(u8::MAX).saturating_add(noise % 32);
+                }
+            }
+        }
+    }
+
+    /// Makes the pixels, once somebody wants them.
+    fn paint(&mut self) {
+        if self.painted {
+            return;
+        }
+        self.painted = true;
+        if self.drawing.lossy {
+            self.paint_ground();
+        } else {
+            self.paint_noise();
+        }
         if self.next >= self.drawing.end {
             self.watch.0.lock().unwrap().pixels.clone_from(&self.pixels);
         }
@@ -163,8 +199,18 @@ impl Source {
 }
 
 /// The number of the picture a window shows, when all of it is of one.
-pub(crate) fn number(image: &Image<'_>) -> Option<u32> {
+pub(crate) fn number(image: &Image<'_>, lossy: bool) -> Option<u32> {
     let size = image.size();
+    if lossy {
+        let bit = |top: u32, index: u32| {
+            let (x, y) = (index % BITS * BLOCK, index / BITS * BLOCK);
+            let row = image.row(top + y + BLOCK / 2);
+            Some(u32::from(*row.get((x + BLOCK / 2) as usize * 4)? > 128) << index)
+        };
+        let number = |top| (0..2 * BITS).try_fold(0, |sum, index| Some(sum | bit(top, index)?));
+        let [first, last] = [number(0)?, number(size.h.checked_sub(2 * BLOCK)?)?];
+        return (first == last).then_some(first);
+    }
     let [first, last] = [
         image.row(0).get(..3)?,
         image.row(size.h - 1).rchunks_exact(4).next()?.get(..3)?,
@@ -212,7 +258,15 @@ impl Screen for Source {
         Ok(Cursor::default())
     }
 
-    fn input(&mut self, _: &Input) -> Result<(), DisplayError> {
+    /// Every key rings the bell, so that a client hears how long a small answer takes.
+    fn input(&mut self, input: &Input) -> Result<(), DisplayError> {
+        if matches!(input, Input::Key { .. }) {
+            self.held.push(ScreenEvent::Bell {
+                percent: 100,
+                pitch: 440,
+                duration: 100,
+            });
+        }
         Ok(())
     }
 

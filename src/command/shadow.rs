@@ -86,7 +86,7 @@ pub struct ServeArgs {
     /// Quality of pictures from 1 to 100 where loss does not show; 100 is lossless.
     #[arg(long, value_name = "PERCENT", default_value_t = 95, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub quality: u8,
-    /// Lowest quality to use on slow links.
+    /// Lowest quality to use on slow links; above 30, pictures are not made smaller for them either.
     #[arg(long, value_name = "PERCENT", default_value_t = 30, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub min_quality: u8,
     /// From small packets (0) to little work (100).

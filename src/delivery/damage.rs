@@ -81,9 +81,11 @@ impl Damage {
         self.rects.clear();
     }
 
-    /// True when a pixel of `rect` is in it.
-    pub fn touches(&self, rect: Rect) -> bool {
-        self.rects.iter().any(|r| r.intersect(rect).is_some())
+    /// The parts of `rect` that are not in it.
+    pub fn outside(&self, rect: Rect) -> Vec<Rect> {
+        let cut =
+            |parts: Vec<Rect>, dirty: &Rect| parts.into_iter().flat_map(|part| part.minus(*dirty)).collect();
+        self.rects.iter().fold(vec![rect], cut)
     }
 }
 
@@ -119,6 +121,33 @@ mod tests {
                 .iter()
                 .all(|t| damage.rects().iter().any(|r| r.contains(*t)))
         );
+    }
+
+    #[test]
+    fn what_is_outside_is_apart_from_it_and_all_the_rest() {
+        let mut damage = Damage::default();
+        [
+            Rect::new(10, 10, 30, 20),
+            Rect::new(70, 0, 40, 90),
+            Rect::new(0, 95, 9, 9),
+        ]
+        .into_iter()
+        .for_each(|rect| damage.add(rect));
+        let whole = Rect::new(0, 0, 100, 100);
+        let outside = damage.outside(whole);
+        let inside = damage.rects().iter().filter_map(|r| r.intersect(whole));
+        let area = |rects: &[Rect]| rects.iter().map(|r| r.area()).sum::<u64>();
+        assert_eq!(
+            area(&outside) + area(&inside.collect::<Vec<_>>()),
+            whole.area(),
+            "{outside:?}"
+        );
+        for (i, a) in outside.iter().enumerate() {
+            assert!(whole.contains(*a));
+            let others = outside[i + 1..].iter().chain(damage.rects());
+            assert!(others.into_iter().all(|b| a.intersect(*b).is_none()));
+        }
+        assert_eq!(damage.outside(Rect::new(200, 0, 5, 5)), [Rect::new(200, 0, 5, 5)]);
     }
 
     #[test]

@@ -40,26 +40,25 @@ impl Rate {
             self.value = Some(sample);
             return;
         };
-        let before = self.low.take();
-        self.low = (late && sample < value * 0.7).then_some(sample);
-        // two of them are no accident: the path became slower
-        let value = match (before, self.low) {
-            (Some(before), Some(low)) => before.max(low),
+        let low = (late && sample < value * 0.7).then_some(sample);
+        let value = match (self.low, low) {
+            // two of them are no accident: the path became slower
+            (Some(before), Some(low)) => {
+                self.low = None;
+                before.max(low)
+            }
             _ => {
-                value
-                    + (sample - value)
-                        * if sample > value || self.low.is_some() {
-                            0.5
-                        } else {
-                            0.2
-                        }
+                self.low = low;
+                let weight = if sample > value || low.is_some() { 0.5 } else { 0.2 };
+                value + (sample - value) * weight
             }
         };
         self.value = Some(value);
     }
 
-    pub(super) const fn get(&self) -> Option<f64> {
-        self.value
+    /// What is believed; while it is not known whether the last sample was an accident, that one.
+    pub(super) fn get(&self) -> Option<f64> {
+        self.low.or(self.value)
     }
 }
 
@@ -72,7 +71,7 @@ mod tests {
         let mut rate = Rate::default();
         rate.add(1000.0, false);
         rate.add(100.0, true);
-        assert_eq!(rate.get(), Some(550.0));
+        assert_eq!(rate.get(), Some(100.0));
         rate.add(90.0, true);
         assert_eq!(rate.get(), Some(100.0));
         (0..8).for_each(|_| rate.add(1000.0, false));

@@ -87,8 +87,10 @@ impl Window {
     /// Time after which a picture without acknowledgement counts as lost (`session.md` 1.4). Not sooner: a network
     /// that stalls for a while must not find one window after the other waiting when it comes back.
     const LOST: Duration = Duration::from_secs(60);
-    /// Pictures smaller than this say nothing about the rate.
+    /// Pictures smaller than this say nothing about the rate, unless the path needs this long for them: on a slow one
+    /// all are small, and it may become faster.
     const RATE_BYTES: usize = 4 << 10;
+    const RATE_TIME: Duration = Duration::from_millis(5);
     /// A window that is full is looked at again no sooner than this.
     const TICK: Duration = Duration::from_micros(500);
 
@@ -237,7 +239,7 @@ impl Window {
         self.base.picture(latency.saturating_sub(own), now);
         let base = self.base.get().unwrap_or(latency);
         let target = Self::target(base);
-        if sent.bytes >= Self::RATE_BYTES {
+        if sent.bytes >= Self::RATE_BYTES || own >= Self::RATE_TIME {
             let taken = (sent.at + latency).saturating_duration_since(sent.since);
             let sample = Rate::sample(&Sample {
                 bytes: size,

@@ -199,7 +199,7 @@ pub enum Packet {
     /// Bring a window to the front.
     RaiseWindow(WindowId),
     /// So many packets of the session arrived. Only between two ends of ours that may
-    /// [resume](crate::protocol::Ledger).
+    /// go on over another connection.
     Received(u64),
     /// A picture of the whole session.
     Screenshot {

@@ -17,7 +17,7 @@
 //! | flat | PNG | 30 Mbit/s | rgb + LZ4 | rgb + LZ4 |
 //! | text | palette PNG | 230 Mbit/s | rgb + LZ4 | plain rgb |
 //! | mixed | PNG, WebP | 540 Mbit/s | rgb + LZ4 | plain rgb |
-//! | picture | JPEG, of the quality the link can carry | 800 Mbit/s | plain rgb | plain rgb |
+//! | picture | JPEG, of the quality and size the link can carry | 800 Mbit/s | plain rgb | plain rgb |
 
 use super::classify::Content;
 use super::encode::How;
@@ -28,11 +28,15 @@ use crate::types::{Encoding, Size};
 const SMALL: u64 = 4096;
 /// How many times cheaper a lossy picture must be than a perfect one (in tenths).
 const LOSS_PENALTY: u64 = 25;
-/// JPEG quality is lowered until the region takes at most this share of a second on the link (1/20 s).
-const PICTURES_PER_SECOND: u64 = 20;
+/// JPEG quality is lowered until the pictures of an update take at most this share of a second on the link, as long as
+/// until the next picture of a film.
+const UPDATES_PER_SECOND: u64 = 30;
 /// Above this quality JPEG keeps full colour, at two to three times the bytes and the work. That is only for clients
 /// that insist ([`Client::min_quality`]): what stays on the screen is sent again without loss anyway.
 const BEST_QUALITY: u8 = 84;
+/// A piece of an update takes the link 8 ms, but has at least so many bytes: a draw packet has its own price.
+const PIECES_PER_SECOND: u64 = 125;
+const LEAST_PIECE: u64 = 8 << 10;
 /// What JPEG makes of photographs, the best quality first.
 const QUALITIES: [(u8, Cost); 6] = [
     (95, Cost::new(550, 25_000)),
@@ -42,6 +46,15 @@ const QUALITIES: [(u8, Cost); 6] = [
     (50, Cost::new(105, 8000)),
     (30, Cost::new(75, 7500)),
 ];
+/// The worst of them.
+const LEAST: (u8, Cost) = {
+    let [.., least] = QUALITIES;
+    least
+};
+/// How many times smaller each side of a picture may be made, when even that is too much for the link.
+const SHRINKS: [u32; 3] = [1, 2, 4];
+/// Bytes of a JPEG file without pixels: the tables.
+const HEADER: u64 = 600;
 
 /// The rate of a link as the congestion control sees it, in bytes per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +67,36 @@ impl LinkSpeed {
     /// A link of `n` Mbit/s.
     pub const fn mbit(n: u64) -> Self {
         Self(n * 125_000)
+    }
+}
+
+/// What an update of the screen may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    link: LinkSpeed,
+    /// Bytes that 1000 pixels of pictures may take.
+    density: u64,
+}
+
+impl Budget {
+    /// For an update with that many pixels in pictures, which take `swell` percent of the bytes of photographs.
+    pub fn new(link: LinkSpeed, pixels: u64, swell: u64) -> Self {
+        let bytes = u128::from(link.0) * 100_000 / u128::from(UPDATES_PER_SECOND * swell.max(1));
+        let density = u64::try_from(bytes / u128::from(pixels.max(1))).unwrap_or(u64::MAX);
+        Self { link, density }
+    }
+
+    /// In how many pieces so many bytes should be sent: what is small and comes meanwhile waits for one of them at most.
+    pub fn pieces(self, bytes: u64) -> u64 {
+        bytes.div_ceil((self.link.0 / PIECES_PER_SECOND).max(LEAST_PIECE))
+    }
+
+    /// The same when pictures are made that many times smaller. What is left of their pixels is half again as hard.
+    const fn shrunken(self, shrink: u32) -> u64 {
+        match shrink {
+            0 | 1 => self.density,
+            _ => self.density.saturating_mul(shrink as u64 * shrink as u64) / 3 * 2,
+        }
     }
 }
 
@@ -74,11 +117,14 @@ pub struct Client {
     pub speed: u8,
     /// Nothing may be lost.
     pub lossless_only: bool,
+    /// Whether it stretches pictures that were made smaller.
+    pub stretches: bool,
 }
 
 /// The encoding for a region of `content` and `size`; `None` when the client listed none we make. When only a lossy one
 /// is there, it is used at the best quality even where loss should not be.
-pub fn choose(content: Content, size: Size, link: LinkSpeed, client: &Client) -> Option<How> {
+pub fn choose(content: Content, size: Size, budget: Budget, client: &Client) -> Option<How> {
+    let link = budget.link;
     let may_lose = content.may_lose() && !client.lossless_only && size.area() > SMALL;
     let listed = || {
         client
@@ -94,10 +140,10 @@ pub fn choose(content: Content, size: Size, link: LinkSpeed, client: &Client) ->
             .filter(move |&packed| !packed || lz4)
             .map(move |packed| (encoding, packed))
     });
-    let quality = if may_lose {
-        jpeg_quality(size, link, client)
+    let (quality, shrink) = if may_lose {
+        jpeg_detail(budget, client)
     } else {
-        client.max_quality
+        (client.max_quality, 1)
     };
     let (encoding, lz4) = candidates
         .filter(|&(encoding, _)| may_lose || encoding != Encoding::Jpeg)
@@ -109,10 +155,28 @@ pub fn choose(content: Content, size: Size, link: LinkSpeed, client: &Client) ->
     Some(How {
         encoding,
         quality,
+        shrink: if encoding == Encoding::Jpeg { shrink } else { 1 },
         speed: client.speed,
         rgb_formats: client.rgb_formats,
         lz4,
     })
+}
+
+/// Bytes that a picture of `content` and `size` is expected to take.
+pub fn estimate(how: &How, content: Content, size: Size) -> u64 {
+    if how.encoding != Encoding::Jpeg {
+        return size
+            .area()
+            .saturating_mul(Cost::of(how.encoding, how.lz4, content).bytes)
+            / 1000;
+    }
+    let pixels = size.area().saturating_mul(Cost::jpeg(how.quality).bytes) / 1000;
+    let shrink = u64::from(how.shrink);
+    let bytes = match shrink {
+        0 | 1 => pixels,
+        _ => pixels.saturating_mul(3) / 2 / (shrink * shrink),
+    };
+    HEADER + bytes
 }
 
 /// True when we make `encoding` and the client's formats allow it.
@@ -143,19 +207,28 @@ fn time(cost: Cost, link: LinkSpeed, client: &Client) -> u64 {
     work + wire
 }
 
-/// The best quality the link can carry often enough, in the range the client wants.
-fn jpeg_quality(size: Size, link: LinkSpeed, client: &Client) -> u8 {
-    let budget = link.0 / PICTURES_PER_SECOND;
-    let fits = |cost: Cost| size.area().saturating_mul(cost.bytes) / 1000 <= budget;
-    let quality = QUALITIES
-        .iter()
-        .find(|(_, cost)| fits(*cost))
-        .map_or(1, |&(quality, _)| quality);
-    quality
+/// The best quality the link can carry often enough, in the range the client wants, and how many times smaller the
+/// picture has to be for it. Who wants more than the worst quality wants all the pixels, too.
+fn jpeg_detail(budget: Budget, client: &Client) -> (u8, u32) {
+    let may_shrink = client.stretches && client.min_quality <= LEAST.0;
+    let fits = |shrink: u32| LEAST.1.bytes <= budget.shrunken(shrink);
+    let [whole, .., smallest] = SHRINKS;
+    let shrink = match may_shrink {
+        true => SHRINKS
+            .into_iter()
+            .find(|&shrink| fits(shrink))
+            .unwrap_or(smallest),
+        false => whole,
+    };
+    let density = budget.shrunken(shrink);
+    let best = QUALITIES.iter().find(|(_, cost)| cost.bytes <= density);
+    let quality = best.map_or(LEAST.0, |&(quality, _)| quality);
+    let quality = quality
         .min(BEST_QUALITY)
         .min(client.max_quality)
         .max(client.min_quality)
-        .clamp(1, 100)
+        .clamp(1, 100);
+    (quality, shrink)
 }
 
 /// What coding 1000 pixels costs.

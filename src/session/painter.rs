@@ -5,8 +5,8 @@ use crate::delivery::Damage;
 use crate::display::{DisplayError, Screen};
 use crate::mmap::AreaError;
 use crate::picture::{
-    Client, Coded, Content, Encoder, Fingerprint, How, LinkSpeed, Payload, Scan, ScrollFinder, choose,
-    regions,
+    Budget, Client, Coded, Content, Encoder, Fingerprint, How, LinkSpeed, Payload, Scan, ScrollFinder,
+    choose, estimate, regions,
 };
 use crate::types::{Encoding, Image, Rect, Size};
 use std::time::{Duration, Instant};
@@ -48,8 +48,23 @@ pub struct Painter {
     known: Fingerprint,
     scan: Scan,
     finder: ScrollFinder,
+    /// Percent of what is [estimated](estimate) that lossy pictures have taken lately.
+    swell: u64,
     /// Where pixels go instead, as long as there is room.
     area: Option<Area>,
+}
+
+/// A part of an update whose encoding is not chosen.
+enum Part {
+    /// Of a captured image.
+    Pixels {
+        rect: Rect,
+        content: Content,
+        image: usize,
+        /// As good as it can be.
+        best: bool,
+    },
+    Scroll(Plan),
 }
 
 /// A piece that is planned but not encoded.
@@ -77,7 +92,9 @@ impl Painter {
     const RETRY_AFTER: Duration = Duration::from_millis(50);
     /// Rows of a refresh at least, however slow the link.
     const MIN_ROWS: u64 = 16;
-    /// Pixels of one raw piece: large ones are cut into bands so that encoding, sending and painting overlap.
+    /// Bounds of what is learned of the size of pictures, in percent.
+    const SWELL: (u64, u64) = (25, 800);
+    /// Pixels of one raw piece, however fast the link: encoding, sending and painting overlap.
     const BAND: u64 = 160 << 10;
 
     /// A painter for a client that has nothing yet.
@@ -93,6 +110,7 @@ impl Painter {
             known: Fingerprint::new(size, seed()),
             scan: Scan::new(),
             finder: ScrollFinder::new(),
+            swell: 100,
             area: None,
         }
     }
@@ -163,7 +181,10 @@ impl Painter {
             return Ok(given);
         }
         let known = &self.known;
-        let rects = self.damage.take(self.size, |rect| known.align(rect));
+        let align = |rect| known.align(rect);
+        let lossless = self.lossless.take(self.size, align);
+        let mut rects = self.damage.take(self.size, align);
+        rects.extend(&lossless);
         let images = soft(screen.capture(&rects))?.unwrap_or_default();
         for rect in rects {
             if !images.iter().any(|(captured, _)| *captured == rect) {
@@ -171,8 +192,9 @@ impl Painter {
             }
         }
         let captured = clock();
-        let plans = self.plan(&images, link);
+        let plans = self.plan(&images, &lossless, link);
         let count = plans.len();
+        let (mut expected, mut taken) = (0, 0);
         for (i, plan) in plans.into_iter().enumerate() {
             let coded = match plan.what {
                 What::Scroll(coded) => coded,
@@ -181,6 +203,12 @@ impl Painter {
                         .get(image)
                         .and_then(|(area, image)| image.crop(relative(plan.rect, *area)));
                     let coded = part.and_then(|part| encode(encoder, part, &how));
+                    if let Some(Payload::Bytes(file)) = coded.as_ref().map(|coded| &coded.data)
+                        && how.encoding == Encoding::Jpeg
+                    {
+                        expected += estimate(&how, Content::Picture, plan.rect.size());
+                        taken += file.len() as u64;
+                    }
                     self.note(plan.rect, coded.as_ref(), best, clock());
                     coded.unwrap_or_else(void)
                 }
@@ -196,8 +224,18 @@ impl Painter {
                 copied: 0,
             });
         }
-        self.lossless.clear();
+        self.learn(expected, taken);
         Ok(count > 0)
+    }
+
+    /// What lossy pictures were expected to take, and what they took.
+    fn learn(&mut self, expected: u64, taken: u64) {
+        if let Some(percent) = (taken * 100).checked_div(expected) {
+            // too large once is one late picture, too small is many that are worse than they need to be
+            let kept = if percent > self.swell { 1 } else { 7 };
+            let percent = percent.clamp(Self::SWELL.0, Self::SWELL.1);
+            self.swell = (kept * self.swell + percent) / (kept + 1);
+        }
     }
 
     /// Puts all that is dirty into the area. `None` when there is no area or no room in it.
@@ -211,11 +249,12 @@ impl Painter {
         let Some(area) = &mut self.area else {
             return Ok(None);
         };
-        let rects = self.damage.take(self.size, |rect| rect);
+        let mut all = self.damage.clone();
+        all.extend(&self.lossless);
+        let rects = all.take(self.size, |rect| rect);
         let pieces = match soft(area.capture(screen, &rects))?.unwrap_or(Ok(Vec::new())) {
             Ok(pieces) => pieces,
             Err(error) => {
-                rects.into_iter().for_each(|rect| self.damage.add(rect));
                 if !matches!(error, AreaError::Full(_)) {
                     tracing::warn!(%error, "no longer using shared memory");
                     self.leave_area(screen);
@@ -223,6 +262,8 @@ impl Painter {
                 return Ok(None);
             }
         };
+        self.damage.clear();
+        self.lossless.clear();
         let at = clock();
         let retry = at + Self::RETRY_AFTER;
         for rect in rects {
@@ -235,7 +276,6 @@ impl Painter {
                 self.refresh(rect, retry);
             }
         }
-        self.lossless.clear();
         let count = pieces.len();
         for (i, Captured { rect, coded, copied }) in pieces.into_iter().enumerate() {
             give(Piece {
@@ -257,18 +297,28 @@ impl Painter {
     fn claim_refreshes(&mut self, link: LinkSpeed, now: Instant) {
         // pictures take some two bytes a pixel: what the link carries in 50 ms
         let mut budget = link.0 / 40;
+        let mut quiet = Vec::new();
         for (rect, at) in std::mem::take(&mut self.lossy) {
             if now < at {
                 self.lossy.push((rect, at));
                 continue;
             }
+            // what is changing is not quiet: on a slow link it would be sent without loss again and again
+            let changing = self
+                .damage
+                .rects()
+                .iter()
+                .filter_map(|dirty| dirty.intersect(rect));
+            self.lossy.extend(changing.map(|part| (part, at)));
+            quiet.extend(self.damage.outside(rect).into_iter().map(|part| (part, at)));
+        }
+        for (rect, at) in quiet {
             let rows = (budget / u64::from(rect.w.max(1))).max(if budget > 0 { Self::MIN_ROWS } else { 0 });
             let rows = u32::try_from(rows).unwrap_or(u32::MAX).min(rect.h);
             let part = Rect { h: rows, ..rect };
             budget = budget.saturating_sub(part.area());
             if rows > 0 {
                 self.lossless.add(part);
-                self.damage.add(part);
             }
             if rows < rect.h {
                 let rest = Rect {
@@ -296,9 +346,36 @@ impl Painter {
         }
     }
 
-    fn plan(&mut self, images: &[(Rect, Image<'_>)], link: LinkSpeed) -> Vec<Plan> {
+    fn plan(&mut self, images: &[(Rect, Image<'_>)], lossless: &[Rect], link: LinkSpeed) -> Vec<Plan> {
+        let parts = self.parts(images, lossless);
+        // all pictures of the update together have to fit
+        let pixels = parts.iter().map(|part| match part {
+            Part::Pixels {
+                rect, content, best, ..
+            } if content.may_lose() && !best => rect.area(),
+            Part::Pixels { .. } | Part::Scroll(_) => 0,
+        });
+        let budget = Budget::new(link, pixels.sum(), self.swell);
         let mut plans = Vec::new();
+        for part in parts {
+            match part {
+                Part::Scroll(plan) => plans.push(plan),
+                Part::Pixels {
+                    rect,
+                    content,
+                    image,
+                    best,
+                } => plan_pixels(&mut plans, &self.takes, best, budget, (rect, content), image),
+            }
+        }
+        plans
+    }
+
+    /// What differs from what the client has.
+    fn parts(&mut self, images: &[(Rect, Image<'_>)], lossless: &[Rect]) -> Vec<Part> {
+        let mut parts = Vec::new();
         for (index, (area, image)) in images.iter().enumerate() {
+            let best = self.takes.lossless_only || lossless.contains(area);
             self.known.scan(area.x, area.y, *image, &mut self.scan);
             if self.scan.is_unchanged() {
                 continue;
@@ -321,10 +398,10 @@ impl Painter {
                         let at = self.deadline();
                         self.lossy.extend(at.map(|at| (moved, at)));
                     }
-                    plans.push(Plan {
+                    parts.push(Part::Scroll(Plan {
                         rect: moved,
                         what: What::Scroll(scroll_draw(scroll.moves)),
-                    });
+                    }));
                     scroll.rest
                 }
                 None => self.scan.changed(),
@@ -332,23 +409,21 @@ impl Painter {
             self.known.commit(&self.scan, *area);
             for rect in changed {
                 for (part, content) in regions(*image, relative(rect, *area)) {
-                    let part = Rect {
+                    let rect = Rect {
                         x: part.x + area.x,
                         y: part.y + area.y,
                         ..part
                     };
-                    plan_pixels(
-                        &mut plans,
-                        &self.takes,
-                        &self.lossless,
-                        link,
-                        (part, content),
-                        index,
-                    );
+                    parts.push(Part::Pixels {
+                        rect,
+                        content,
+                        image: index,
+                        best,
+                    });
                 }
             }
         }
-        plans
+        parts
     }
 
     fn note_lossy(&mut self, rect: Rect, at: Instant) {
@@ -370,35 +445,40 @@ impl Painter {
 fn plan_pixels(
     plans: &mut Vec<Plan>,
     takes: &Client,
-    lossless: &Damage,
-    link: LinkSpeed,
+    best: bool,
+    budget: Budget,
     (rect, content): (Rect, Content),
     image: usize,
 ) {
-    let best = takes.lossless_only || lossless.touches(rect);
     let how = if best && !takes.lossless_only {
         choose(
             content,
             rect.size(),
-            link,
+            budget,
             &Client {
                 lossless_only: true,
                 ..takes.clone()
             },
         )
     } else {
-        choose(content, rect.size(), link, takes)
+        choose(content, rect.size(), budget, takes)
     };
     let Some(how) = how else { return };
     let raw = matches!(how.encoding, Encoding::Rgb24 | Encoding::Rgb32);
-    let bands = if raw {
+    let large = if raw {
         rect.area().div_ceil(Painter::BAND)
     } else {
         1
     };
-    let height = u32::try_from(u64::from(rect.h).div_ceil(bands.max(1)))
-        .unwrap_or(rect.h)
-        .max(1);
+    let bands = budget.pieces(estimate(&how, content, rect.size())).max(large);
+    let height = u32::try_from(u64::from(rect.h).div_ceil(bands.max(1))).unwrap_or(rect.h);
+    // whole blocks of a file, and of its small copy
+    let block = if how.encoding == Encoding::Jpeg {
+        16 * how.shrink.max(1)
+    } else {
+        1
+    };
+    let height = (height / block).max(1) * block;
     let mut y = 0;
     while y < rect.h {
         let band = Rect {

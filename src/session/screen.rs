@@ -432,6 +432,7 @@ impl Worker {
         let how = picture::How {
             encoding: crate::types::Encoding::Png,
             quality: 100,
+            shrink: 1,
             speed: 50,
             rgb_formats: [PixelFormat::Rgb].into_iter().collect(),
             lz4: false,

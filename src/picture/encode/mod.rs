@@ -3,6 +3,7 @@
 mod jpeg;
 mod png;
 mod rgb;
+mod shrink;
 mod webp;
 
 use super::format::{RgbFormats, has_alpha};
@@ -17,6 +18,8 @@ pub struct How {
     pub encoding: Encoding,
     /// 1 to 100 for JPEG; the lossless encodings ignore it.
     pub quality: u8,
+    /// How many times smaller each side is made first.
+    pub shrink: u32,
     /// 0 to 100: from small files to little work.
     pub speed: u8,
     /// The raw formats the peer takes.
@@ -30,6 +33,8 @@ pub struct How {
 pub struct Encoder {
     /// Rows without padding in the byte order the codec or the peer wants.
     packed: Vec<u8>,
+    /// A picture made smaller.
+    small: Vec<u8>,
     rgb: rgb::State,
     png: png::State,
     /// Bytes of the last file, a guess for the next.
@@ -48,6 +53,9 @@ impl Encoder {
     /// follow the size of a pixel (`session.md` 1.3), and a picture with too many colours for `png/P` or `png/L` is a
     /// full `png`.
     pub fn encode(&mut self, image: Image<'_>, how: &How) -> Result<Coded, PictureError> {
+        if how.shrink > 1 {
+            return self.encode_small(image, how);
+        }
         match how.encoding {
             Encoding::Rgb24 | Encoding::Rgb32 => rgb::encode(self, image, how),
             Encoding::Png | Encoding::PngP | Encoding::PngL => png::encode(self, image, how),
@@ -57,6 +65,15 @@ impl Encoder {
                 Err(PictureError::Unsupported(other))
             }
         }
+    }
+
+    fn encode_small(&mut self, image: Image<'_>, how: &How) -> Result<Coded, PictureError> {
+        let mut small = std::mem::take(&mut self.small);
+        let image = shrink::shrink(&image, how.shrink, &mut small).unwrap_or(image);
+        let coded = self.encode(image, &How { shrink: 1, ..*how });
+        let scaled_size = Some(image.size());
+        self.small = small;
+        coded.map(|coded| Coded { scaled_size, ..coded })
     }
 
     /// A buffer for a picture file, about as large as the last one was.

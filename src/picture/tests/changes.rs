@@ -1,8 +1,11 @@
 //! Change and scroll detection, content and choice.
 
 use super::*;
+use crate::picture::Budget;
 use crate::picture::samples::{self, Rng};
-use crate::picture::{Client, Content, Fingerprint, LinkSpeed, Scan, Scroll, ScrollFinder, choose, regions};
+use crate::picture::{
+    Client, Content, Fingerprint, LinkSpeed, Scan, Scroll, ScrollFinder, choose, estimate, regions,
+};
 use Encoding::{Jpeg, Png, Rgb24, Rgb32, Webp};
 use proptest::prelude::*;
 use std::sync::LazyLock;
@@ -394,7 +397,40 @@ fn client(encodings: &[Encoding]) -> Client {
         max_quality: 95,
         speed: 50,
         lossless_only: false,
+        stretches: false,
     }
+}
+
+/// An update with one region, a picture like most.
+fn budget(size: Size, link: LinkSpeed) -> Budget {
+    Budget::new(link, size.area(), 100)
+}
+
+/// What no quality makes small enough is made smaller, for a client that stretches it and does not want the pixels.
+#[test]
+fn slow_links_get_smaller_pictures() {
+    let size = Size::new(1280, 216);
+    let able = Client {
+        stretches: true,
+        ..client(&[Rgb24, Jpeg])
+    };
+    let choose = |mbit, client: &Client| {
+        let budget = budget(size, LinkSpeed::mbit(mbit));
+        choose(Content::Picture, size, budget, client).unwrap()
+    };
+    for (mbit, shrink) in [(10, 1), (4, 2), (2, 2), (1, 4)] {
+        let how = choose(mbit, &able);
+        let taken = estimate(&how, Content::Picture, size);
+        assert_eq!(how.shrink, shrink, "{mbit}");
+        // and the tables
+        assert!(taken <= LinkSpeed::mbit(mbit).0 / 30 + 600, "{mbit} {taken}");
+    }
+    assert_eq!(choose(1, &client(&[Rgb24, Jpeg])).shrink, 1);
+    let fine = Client {
+        min_quality: 50,
+        ..able
+    };
+    assert_eq!(choose(1, &fine).shrink, 1);
 }
 
 #[test]
@@ -403,7 +439,7 @@ fn the_link_decides() {
     let python = client(&[Rgb24, Rgb32, Png, Encoding::PngP, Webp, Jpeg]);
     let size = Size::new(1280, 216);
     let pick = |content, link| {
-        let how = choose(content, size, link, &python).unwrap();
+        let how = choose(content, size, budget(size, link), &python).unwrap();
         (how.encoding, how.lz4)
     };
     for content in [Text, Picture, Mixed] {
@@ -427,20 +463,22 @@ fn the_link_decides() {
         }
     }
     let quality = |mbit| {
-        choose(Picture, size, LinkSpeed::mbit(mbit), &python)
+        choose(Picture, size, budget(size, LinkSpeed::mbit(mbit)), &python)
             .unwrap()
             .quality
     };
-    assert_eq!((quality(1), quality(5), quality(100)), (30, 50, 84));
+    assert_eq!((quality(1), quality(7), quality(100)), (30, 50, 84));
     let fine = Client {
         min_quality: 90,
         ..python.clone()
     };
     assert_eq!(
-        choose(Picture, size, LinkSpeed::mbit(1), &fine).unwrap().quality,
+        choose(Picture, size, budget(size, LinkSpeed::mbit(1)), &fine)
+            .unwrap()
+            .quality,
         90
     );
-    choose(Picture, size, LinkSpeed(0), &python).unwrap();
+    choose(Picture, size, budget(size, LinkSpeed(0)), &python).unwrap();
 }
 
 #[test]
@@ -472,7 +510,7 @@ fn the_client_is_obeyed() {
             };
             for content in [Content::Flat, Content::Text, Content::Picture, Content::Mixed] {
                 for link in [LinkSpeed::mbit(1), LinkSpeed::mbit(100), LinkSpeed::LOCAL] {
-                    let Some(how) = choose(content, size, link, &client) else {
+                    let Some(how) = choose(content, size, budget(size, link), &client) else {
                         assert!(
                             listed
                                 .iter()
@@ -491,10 +529,11 @@ fn the_client_is_obeyed() {
             }
         }
     }
+    let small = Size::new(64, 64);
     // Small regions are never lossy; raw forms the peer has no format for are never chosen.
     let all = client(&encodings);
     assert_ne!(
-        choose(Content::Picture, Size::new(64, 64), LinkSpeed::mbit(1), &all)
+        choose(Content::Picture, small, budget(small, LinkSpeed::mbit(1)), &all)
             .unwrap()
             .encoding,
         Jpeg
@@ -504,7 +543,7 @@ fn the_client_is_obeyed() {
         ..client(&[Rgb32, Rgb24])
     };
     assert_eq!(
-        choose(Content::Text, size, LinkSpeed::LOCAL, &short)
+        choose(Content::Text, size, budget(size, LinkSpeed::LOCAL), &short)
             .unwrap()
             .encoding,
         Rgb24

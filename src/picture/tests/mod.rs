@@ -17,6 +17,7 @@ fn how(encoding: Encoding) -> How {
     let rgb_formats = formats(&[PixelFormat::Bgrx, PixelFormat::Bgra, PixelFormat::Rgb]);
     How {
         encoding,
+        shrink: 1,
         quality: 90,
         speed: 50,
         rgb_formats,

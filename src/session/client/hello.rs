@@ -257,6 +257,8 @@ fn encodings(caps: &mut Capabilities, dialect: Dialect, options: &ClientOptions)
         ("transparency", true.into()),
         ("flush", true.into()),
         ("scrolling", scrolls.into()),
+        // ours alone: others stretch some encodings and say nothing of it
+        ("scaled_size", true.into()),
         ("eos", true.into()),
         ("client_options", true.into()),
     ];

@@ -33,6 +33,7 @@ impl World {
             max_quality: 95,
             speed: 50,
             lossless_only: false,
+            stretches: true,
         };
         let now = Instant::now();
         let mut painter = Painter::new(SCREEN, takes, true);
@@ -233,4 +234,93 @@ fn pixels_go_to_the_area_while_there_is_room_and_to_the_stream_else() {
     let (spans, others) = update(&mut world, SCREEN.rect());
     assert!(spans.is_empty() && others > 0);
     assert!(world.painter.area.is_none());
+}
+
+/// On a link that needs longer for a picture than it has to be quiet, what goes on moving is never sent without loss,
+/// and what does not move is.
+#[test]
+fn what_moves_is_not_refreshed() {
+    let mut world = World::new(&[Encoding::Jpeg, Encoding::Png]);
+    let (slow, moving) = (LinkSpeed::mbit(1), Rect::new(0, 0, 256, 80));
+    world.noise(SCREEN.rect());
+    world.paint(slow);
+    for _ in 0..30 {
+        world.now += Duration::from_millis(200);
+        world.noise(moving);
+        assert_eq!(world.paint(slow).first(), Some(&Encoding::Jpeg));
+    }
+    let still = |world: &World| {
+        let state = world.puppet.state();
+        let shown = &world.shown[moving.area() as usize * 4..];
+        let mut pairs = shown
+            .chunks_exact(4)
+            .zip(state.pixels[moving.area() as usize * 4..].chunks_exact(4));
+        pairs.all(|(a, b)| a[..3] == b[..3])
+    };
+    assert!(still(&world) && !world.is_exact());
+    while world.painter.deadline().is_some() {
+        world.now += Duration::from_millis(200);
+        world.paint(slow);
+    }
+    assert!(world.is_exact());
+}
+
+/// The slower the link, the smaller the picture, however hard its pixels are; one too large shows that they are easier.
+#[test]
+fn moving_pictures_fit_the_link() {
+    let mut world = World::new(&[Encoding::Jpeg, Encoding::Png]);
+    for (kilobits, most) in [(10_000, 41_700), (4000, 16_700), (2000, 8300), (1000, 4200)] {
+        let link = LinkSpeed(kilobits * 125);
+        let mut rounds = Vec::new();
+        for _ in 0..30 {
+            world.now += Duration::from_millis(33);
+            world.noise(SCREEN.rect());
+            let now = world.now;
+            let mut bytes = 0;
+            let painter = &mut world.painter;
+            let add = |piece: Piece| match &piece.coded.data {
+                Payload::Bytes(file) => bytes += file.len(),
+                _ => panic!("{piece:?}"),
+            };
+            painter
+                .paint(&mut world.screen, &mut world.encoder, link, || now, add)
+                .unwrap();
+            rounds.push(bytes);
+        }
+        // what the pixels need is learned first
+        let settled = &rounds[10..];
+        let large = settled.iter().filter(|bytes| **bytes > most * 5 / 4).count();
+        let small = settled.iter().filter(|bytes| **bytes < most / 5).count();
+        assert!(large + small <= 4, "{kilobits} kbit/s: {rounds:?}");
+    }
+}
+
+/// What is small and comes while an update is being sent waits for a piece of it, which takes the link 8 ms.
+#[test]
+fn large_updates_come_in_pieces() {
+    for encodings in [&[Encoding::Rgb32][..], &[Encoding::Png], &[Encoding::Jpeg]] {
+        for (mbit, most) in [(1, 8 << 10), (20, 20_000), (1000, 1 << 20)] {
+            let mut world = World::new(encodings);
+            world.noise(SCREEN.rect());
+            let (mut sizes, now) = (Vec::new(), world.now);
+            let add = |piece: Piece| match &piece.coded.data {
+                Payload::Bytes(file) => sizes.push(file.len()),
+                _ => panic!("{piece:?}"),
+            };
+            world
+                .painter
+                .paint(
+                    &mut world.screen,
+                    &mut world.encoder,
+                    LinkSpeed::mbit(mbit),
+                    || now,
+                    add,
+                )
+                .unwrap();
+            // noise is larger than what the choice expects, and rows are whole
+            let fits = sizes.iter().all(|size| *size <= most * 5 / 2);
+            let few = sizes.len() <= sizes.iter().sum::<usize>() / most * 2 + 2;
+            assert!(fits && few, "{encodings:?} {mbit} Mbit/s: {sizes:?}");
+        }
+    }
 }

@@ -29,7 +29,7 @@ use crate::session::mailbox::Outbox;
 use crate::session::screen::{ClientId, ScreenCommand, ScreenMessage};
 use crate::transport::{Link, LinkInfo};
 use compact_str::CompactString;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -302,6 +302,7 @@ impl ServerSession {
             echoed: None,
             pulse: Pulse::new(now),
             sequence: 0,
+            pieces: VecDeque::new(),
             cursor: None,
             pointer: None,
             pointed: None,
@@ -521,7 +522,7 @@ impl ServerSession {
             return;
         };
         match message {
-            ScreenMessage::Piece(piece) => session.piece(connection, piece, now),
+            ScreenMessage::Piece(piece) => session.piece(piece),
             ScreenMessage::Nothing => session.wanting = false,
             ScreenMessage::Cursor(cursor) => session.cursor = session.cursors.then_some(cursor),
             ScreenMessage::Pointer(point) => session.pointer_at(point, now),
@@ -674,9 +675,8 @@ impl Handler for ServerSession {
         let Stage::Client(session) = &mut self.stage else {
             return;
         };
-        session.sent(now);
         session.small_news(connection);
-        session.want(&mut self.screen, now);
+        session.go_on(connection, &mut self.screen, now);
         session.load(connection, &self.link.probe, now);
     }
 

@@ -4,7 +4,7 @@ use super::Facts;
 use crate::codec::{Dialect, Value};
 use crate::display::{Keymap, KeymapEntry};
 use crate::packet::{Capabilities, WindowCreate, WindowKind};
-use crate::picture::{Client, Content, LinkSpeed, choose};
+use crate::picture::{Budget, Client, Content, LinkSpeed, choose};
 use crate::types::{Encoding, PixelFormat, Size, WindowId};
 use compact_str::CompactString;
 use std::time::Instant;
@@ -226,9 +226,15 @@ pub(super) fn pictures(facts: &Facts, caps: &Capabilities, dialect: Dialect) -> 
         max_quality: quality.unwrap_or(config.quality).max(least.unwrap_or(1)),
         speed: speed.unwrap_or(config.speed),
         lossless_only: quality == Some(100),
+        stretches: caps.is("encoding.scaled_size"),
     };
     // listed, but in no format we make
-    choose(Content::Flat, Size::new(64, 64), LinkSpeed::LOCAL, &takes)?;
+    choose(
+        Content::Flat,
+        Size::new(64, 64),
+        Budget::new(LinkSpeed::LOCAL, 0, 100),
+        &takes,
+    )?;
     Some(Pictures { takes, scroll })
 }
 

@@ -18,6 +18,7 @@ use crate::session::painter::Piece;
 use crate::session::screen::ScreenCommand;
 use crate::transport::Probe;
 use crate::types::{Encoding, Point, Rect, Size};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// A client that is in.
@@ -41,6 +42,8 @@ pub(super) struct Session {
     pub(super) echoed: Option<Instant>,
     pub(super) pulse: Pulse,
     pub(super) sequence: u64,
+    /// The rest of the update that is being sent, so that what is small need not wait for all of it.
+    pub(super) pieces: VecDeque<Piece>,
     pub(super) cursor: Option<Cursor>,
     pub(super) pointer: Option<Point>,
     /// When the client itself moved it last: it need not hear of that.
@@ -84,6 +87,7 @@ impl Session {
     pub(super) fn moved(&mut self, assumed: LinkSpeed, now: Instant) {
         self.attached = false;
         self.wanting = false;
+        self.pieces.clear();
         self.window = Window::new(assumed, now);
         self.lowat = 0;
         self.echoed = None;
@@ -110,7 +114,7 @@ impl Session {
     }
 
     /// Asks for a picture when one may be sent.
-    pub(super) fn want(&mut self, screen: &mut Line, now: Instant) {
+    fn want(&mut self, screen: &mut Line, now: Instant) {
         self.retry = None;
         if !self.attached || self.mapped.is_none() || self.suspended || self.wanting {
             return;
@@ -148,7 +152,7 @@ impl Session {
     }
 
     /// Everything sent so far is with the kernel.
-    pub(super) fn sent(&mut self, now: Instant) {
+    fn sent(&mut self, now: Instant) {
         if let Some(captured) = self.sending.take() {
             self.counts.sent(captured, now);
         }
@@ -174,11 +178,25 @@ impl Session {
         self.paused = Some(*since + Duration::from_millis(milliseconds.min(3_600_000)));
     }
 
-    pub(super) fn piece(&mut self, connection: &mut Connection, piece: Piece, now: Instant) {
-        self.sequence += 1;
+    /// A piece of the update that was wanted.
+    pub(super) fn piece(&mut self, piece: Piece) {
         if piece.flush == 0 {
             self.wanting = false;
         }
+        self.pieces.push_back(piece);
+    }
+
+    /// Nothing waits to be written: the next piece of an update may be sent, or another update asked for.
+    pub(super) fn go_on(&mut self, connection: &mut Connection, screen: &mut Line, now: Instant) {
+        if let Some(piece) = self.pieces.pop_front() {
+            return self.send_piece(connection, piece, now);
+        }
+        self.sent(now);
+        self.want(screen, now);
+    }
+
+    fn send_piece(&mut self, connection: &mut Connection, piece: Piece, now: Instant) {
+        self.sequence += 1;
         let (rect, encoding) = (piece.rect, piece.coded.encoding);
         let shared = match &piece.coded.data {
             Payload::Shared(spans) => spans.iter().map(|span| span.len as usize).sum(),
