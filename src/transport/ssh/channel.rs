@@ -27,6 +27,10 @@ const LINGER: Duration = Duration::from_secs(30);
 /// How long the peer may take to end the connection by itself, and to say that it has everything.
 const GOODBYE: Duration = Duration::from_secs(3);
 
+/// How long russh may take to accept bytes that there is a window for. It takes longer when keys are exchanged: then
+/// it accepts none until the peer has answered, and the answer comes after the peer's data.
+const TURN: Duration = Duration::from_millis(100);
+
 /// The stream. Dropping it closes the channel, and the connection with it.
 pub(super) struct ChannelStream {
     shared: Arc<Shared>,
@@ -112,19 +116,48 @@ where
     M: From<(ChannelId, ChannelMsg)> + Send + Sync + 'static,
 {
     while let Some(bytes) = std::future::poll_fn(|cx| shared.poll_next(cx)).await {
-        shared.writing(true);
         let sent = tokio::select! {
             biased;
-            sent = channel.data_bytes(bytes) => sent.is_ok(),
+            sent = send_in_pieces(shared, channel, bytes) => sent.is_ok(),
             () = shared.refused() => false,
         };
-        shared.writing(false);
+        shared.waits(false);
         if !sent {
             shared.refuse();
             return;
         }
     }
     let _gone = channel.eof().await;
+}
+
+/// Gives russh what the peer's window has room for, and says so while that is nothing: a write that merely waits for
+/// its turn is no reason to receive more than is read.
+async fn send_in_pieces<M>(
+    shared: &Shared,
+    channel: &ChannelWriteHalf<M>,
+    mut bytes: Bytes,
+) -> Result<(), russh::Error>
+where
+    M: From<(ChannelId, ChannelMsg)> + Send + Sync + 'static,
+{
+    while !bytes.is_empty() {
+        let room = channel.writable_packet_size().await;
+        if room == 0 {
+            shared.waits(true);
+            shared.opened().await;
+            continue;
+        }
+        shared.waits(false);
+        let mut sending = std::pin::pin!(channel.data_bytes(bytes.split_to(room.min(bytes.len()))));
+        loop {
+            match timeout(TURN, &mut sending).await {
+                Ok(sent) => break sent?,
+                // again and again, for a window that opens takes it back
+                Err(_) => shared.waits(true),
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Drop for ChannelStream {

@@ -20,7 +20,7 @@ use super::known_hosts::KnownHost;
 use super::login::{Credentials, login};
 use super::preamble::Preamble;
 use super::remote::printable;
-use super::shared::{KillOnDrop, Receiver, Shared, WINDOW};
+use super::shared::{CLIENT_WINDOW, KillOnDrop, Receiver, Shared};
 use super::wire::Wire;
 use super::{algorithms, remote};
 use crate::transport::{
@@ -176,7 +176,7 @@ impl Connection {
         });
         let config = Config {
             client_id: SshId::Standard(concat!("SSH-2.0-xpra-rs_", env!("CARGO_PKG_VERSION")).into()),
-            window_size: WINDOW,
+            window_size: CLIENT_WINDOW,
             preferred,
             nodelay: true,
             ..Config::default()
@@ -394,6 +394,11 @@ impl russh::client::Handler for Client {
 
     async fn data(&mut self, _: ChannelId, data: &[u8], _: &mut Session) -> Result<(), ClientError> {
         self.receiver.data(data);
+        Ok(())
+    }
+
+    async fn window_adjusted(&mut self, _: ChannelId, _: u32, _: &mut Session) -> Result<(), ClientError> {
+        self.receiver.opened();
         Ok(())
     }
 

@@ -27,7 +27,7 @@ use super::algorithms;
 use super::channel::{ChannelStream, Owner};
 use super::exec::{Answer, answer};
 use super::keys::{self, SshServerError};
-use super::shared::{KillOnDrop, Receiver, Shared, WINDOW};
+use super::shared::{KillOnDrop, Receiver, SERVER_WINDOW, Shared};
 use super::wire::Wire;
 use crate::address::Secret;
 use crate::transport::prefixed::Prefixed;
@@ -95,7 +95,7 @@ pub struct SshServerOptions {
 /// An SSH server, for any number of connections.
 #[derive(Debug)]
 pub struct SshServer {
-    config: Arc<Config>,
+    pub(super) config: Arc<Config>,
     access: Access,
 }
 
@@ -132,7 +132,7 @@ impl SshServer {
             auth_rejection_time: REJECTION,
             auth_rejection_time_initial: Some(Duration::ZERO),
             keys,
-            window_size: WINDOW,
+            window_size: SERVER_WINDOW,
             preferred: algorithms(),
             max_auth_attempts: MAX_ATTEMPTS,
             // sessions have their own idea of a silent peer
@@ -429,6 +429,18 @@ impl russh::server::Handler for Handler {
     async fn data(&mut self, channel: ChannelId, data: &[u8], _: &mut Session) -> Result<(), russh::Error> {
         if self.serves == Some(channel) {
             self.receiver.data(data);
+        }
+        Ok(())
+    }
+
+    async fn window_adjusted(
+        &mut self,
+        channel: ChannelId,
+        _: u32,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        if self.serves == Some(channel) {
+            self.receiver.opened();
         }
         Ok(())
     }

@@ -9,14 +9,24 @@ use bytes::{Bytes, BytesMut};
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
-/// The window of each channel: what a peer may send before we say that it arrived.
-pub(super) const WINDOW: u32 = 4 << 20;
+/// The window of a client's channel: what the server may send before the client says that it arrived. russh says so
+/// whenever half of it did, read or not.
+pub(super) const CLIENT_WINDOW: u32 = 4 << 20;
+
+/// The window of a server's channel, for what the client may send.
+///
+/// The message that opens the client's window comes after what the client sent before, which is at most this much, and
+/// allows the server to send half of the client's window. So a server that reads only as fast as it writes has no more
+/// unread after each such turn than before. With two windows of the same size it has, until it may receive no more:
+/// then the message is not seen and both ends wait for ever. It cannot be so for both ends: a client has to read on
+/// while it waits to write.
+pub(super) const SERVER_WINDOW: u32 = CLIENT_WINDOW / 2;
 
 /// Unread bytes at which the connection is not read any more.
-const INBOX: usize = WINDOW as usize;
+const INBOX: usize = CLIENT_WINDOW as usize;
 
-/// The same while we wait for the peer's window to write: the message that opens it comes after its data.
-const INBOX_WHILE_WRITING: usize = 32 << 20;
+/// The same while we wait for the peer to let us write: its message comes after its data.
+const INBOX_WHILE_WAITING: usize = 32 << 20;
 
 /// Room that is made at once for what comes.
 const STEP: usize = 64 << 10;
@@ -31,8 +41,10 @@ pub(super) struct Shared {
     outbox: Mutex<Outbox>,
     /// The session, when it waits for room in the inbox.
     gate: AtomicWaker,
-    /// The sending task waits for the peer's window, perhaps.
-    is_writing: AtomicBool,
+    /// The sending task waits for a message of the peer.
+    is_waiting: AtomicBool,
+    /// The peer's window has opened.
+    opened: Notify,
     is_killed: AtomicBool,
     /// Nothing can be sent any more.
     deaf: Notify,
@@ -101,6 +113,12 @@ impl Receiver {
         wake(&mut inbox.reader);
     }
 
+    /// The peer takes more.
+    pub(super) fn opened(&self) {
+        self.0.waits(false);
+        self.0.opened.notify_one();
+    }
+
     /// The peer will send no more.
     pub(super) fn eof(&self) {
         self.0.ended(End::Said);
@@ -155,8 +173,8 @@ impl Shared {
     /// Whether the connection may be read further; if not, `cx` is woken when it may.
     pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         self.check(cx)?;
-        let limit = if self.is_writing.load(Ordering::Acquire) {
-            INBOX_WHILE_WRITING
+        let limit = if self.is_waiting.load(Ordering::Acquire) {
+            INBOX_WHILE_WAITING
         } else {
             INBOX
         };
@@ -167,12 +185,17 @@ impl Shared {
         }
     }
 
-    /// The sending task begins or ends to wait for the peer.
-    pub(super) fn writing(&self, is_writing: bool) {
-        self.is_writing.store(is_writing, Ordering::Release);
-        if is_writing {
+    /// The sending task begins or ends to wait for a message of the peer.
+    pub(super) fn waits(&self, is_waiting: bool) {
+        self.is_waiting.store(is_waiting, Ordering::Release);
+        if is_waiting {
             self.gate.wake();
         }
+    }
+
+    /// Waits until the peer's window has opened since the last time.
+    pub(super) async fn opened(&self) {
+        self.opened.notified().await;
     }
 
     /// Waits until the peer takes no more.

@@ -8,14 +8,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use russh::SshId;
 use russh::keys::key::safe_rng;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, PrivateKey, PublicKeyOrCertificate};
+use russh::{Limits, SshId};
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::address::{Bind, Secret, TransportKind};
@@ -188,12 +188,9 @@ async fn facts_of_both_ends() {
     assert!(!client.info.is_local);
 }
 
-/// Both ends write all they have before they read: nothing is stuck as long as windows and inboxes have room, and a
-/// reader that stops only to write gets through whatever the size.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_echo_never_stalls() {
-    const SIZE: usize = 64 << 20;
-    let world = World::new(|_| {}).await;
+/// Sends `size` bytes to a server that reads only what it has written back, and reads them haltingly, so that it is
+/// the server who waits for a window most of the time.
+async fn echo(world: &World, size: usize) {
     let (client, mut server) = world.connect(&world.url(), trusting()).await.unwrap();
     let echo = tokio::spawn(async move {
         let mut buffer = vec![0; 256 << 10];
@@ -208,7 +205,7 @@ async fn an_echo_never_stalls() {
     let (mut read, mut write) = tokio::io::split(client.stream);
     let writer = tokio::spawn(async move {
         let block: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
-        for _ in 0..SIZE >> 20 {
+        for _ in 0..size >> 20 {
             write.write_all(&block).await.unwrap();
         }
         write.shutdown().await.unwrap();
@@ -218,7 +215,7 @@ async fn an_echo_never_stalls() {
     loop {
         let n = timeout(LIMIT, read.read(&mut buffer))
             .await
-            .expect("a stall")
+            .unwrap_or_else(|_| panic!("a stall after {received} bytes"))
             .unwrap();
         if n == 0 {
             break;
@@ -230,10 +227,28 @@ async fn an_echo_never_stalls() {
                 .all(|(byte, at)| usize::from(*byte) == at & 0xff)
         );
         received += n;
+        sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(received, SIZE);
+    assert_eq!(received, size);
     writer.await.unwrap();
     echo.await.unwrap();
+}
+
+/// What the server has not read does not grow from one window to the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_echo_never_stalls() {
+    let world = World::new(|_| {}).await;
+    echo(&world, 128 << 20).await;
+}
+
+/// Nothing is sent until the peer has answered, and its answer comes after data that nobody reads meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_echo_outlives_new_keys() {
+    let mut world = World::new(|_| {}).await;
+    let server = Arc::get_mut(&mut world.server).unwrap();
+    let config = Arc::get_mut(&mut server.config).unwrap();
+    config.limits = Limits::new(3 << 20, 3 << 20, LIMIT);
+    echo(&world, 32 << 20).await;
 }
 
 /// Both windows full at once, and nobody reads until then.

@@ -12,11 +12,11 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::shared::{Shared, WINDOW};
+use super::shared::{CLIENT_WINDOW, Shared};
 use crate::transport::Stream;
 
-/// The most that is read ahead: a window of data and all that may be said beside it.
-const AHEAD: usize = 2 * WINDOW as usize;
+/// The most that is read ahead: the larger window of data and all that may be said beside it.
+const AHEAD: usize = 2 * CLIENT_WINDOW as usize;
 
 /// Bytes read ahead at once.
 const STEP: usize = 64 << 10;
