@@ -211,8 +211,9 @@ fn pictures(
     screen: &Display,
 ) -> Result<()> {
     let mut viewer = attach(room, client, server, via, screen)?;
-    // 6.5 does not always make good what it lost on connections that it does not take for fast ones
-    let least = if server.peer() == Peer::Xpra6 && via.is_guarded() {
+    // 6.5 does not always make good what it lost where it does not take the connection for a fast one, which on a busy
+    // machine none is
+    let least = if server.peer() == Peer::Xpra6 {
         30.0
     } else {
         EXACT
