@@ -213,11 +213,7 @@ fn pictures(
     let mut viewer = attach(room, client, server, via, screen)?;
     // 6.5 does not always make good what it lost where it does not take the connection for a fast one, which on a busy
     // machine none is
-    let least = if server.peer() == Peer::Xpra6 {
-        30.0
-    } else {
-        EXACT
-    };
+    let least = if server.peer() == Peer::Xpra6 { 30.0 } else { EXACT };
     for seed in [2, 3] {
         shown.show(&Picture::card(CARD, seed))?;
         sees_at_least(screen, seed, least)?;

@@ -58,11 +58,24 @@ fn a_network_that_comes_back() {
         let client = begin(world);
         world.sim.partition("server", "client");
         world.run(seconds(20));
-        client.send(Packet::Quality("quality", 77));
+        client.send(Packet::Quality("quality", 71));
         assert_eq!(client.seen().ends.len(), 0, "the old connection may be alive");
         world.sim.repair("server", "client");
         let back = world.now();
+        // in every state that the next connection goes through
+        for at in 0..300 {
+            client.send(Packet::Quality("quality", 1 + at % 70));
+            world.run(millis(2));
+        }
+        // both ends have counted the same
+        for quality in 1..=70 {
+            client.send(Packet::Quality("quality", quality));
+            world.run(millis(50));
+        }
+        client.send(Packet::Quality("quality", 77));
         world.run(seconds(2));
+        let ends: Vec<_> = client.seen().ends.iter().map(|(_, end)| end.clone()).collect();
+        assert_eq!(ends, [CloseReason::Abandoned]);
         let frames = client.seen().frames(back, back + millis(600));
         assert!(!frames.is_empty(), "{:?}", client.seen().frames.last());
         // what was said meanwhile arrived

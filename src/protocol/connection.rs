@@ -424,14 +424,14 @@ impl Connection {
 
     /// Queues a packet. Pictures go through [`send_draw`](Self::send_draw).
     pub fn send(&mut self, packet: Packet) {
-        if matches!(self.state, State::Closing | State::Closed) {
-            return;
-        }
-        // a peer that does not confirm what it gets has to do without another connection
+        // also what this connection cannot carry any more; a peer that does not confirm what it gets has to do
+        // without another
         if self.ledger.as_mut().is_some_and(|ledger| !ledger.sent(&packet)) {
             self.ledger = None;
         }
-        self.push(packet);
+        if !matches!(self.state, State::Closing | State::Closed) {
+            self.push(packet);
+        }
     }
 
     /// Keeps what another connection would have to send again, from now on. Both ends begin right after the server's

@@ -29,7 +29,7 @@ use super::dial::Caller;
 use super::driver::Handler;
 use super::login::Login;
 use super::mailbox::{Mailbox, Outbox, mailbox};
-use super::resume::Notice;
+use super::resume::{Notice, Resumer as _};
 use crate::auth::client::ClientAuthError;
 use crate::auth::{Answer, TicketRequest};
 use crate::codec::{Dialect, Value};
@@ -379,6 +379,12 @@ impl Handler for ClientSession {
             ToSession::Notice(Notice::Abandon) => connection.abandon(),
             ToSession::Notice(Notice::Suspect) => connection.suspect(now),
             ToSession::Depart(departure) => self.depart(connection, departure),
+            // the server has not agreed to go on yet: what is said now it has to be told with all the rest
+            message @ ToSession::Send(_) if self.comeback.is_pending() => {
+                if self.offline(message) {
+                    connection.close(reason::CLIENT_EXIT, "");
+                }
+            }
             ToSession::Send(motion @ Packet::Pointer(_)) if !connection.wants_picture() => {
                 self.motion = Some(motion);
             }
