@@ -22,7 +22,7 @@ use crate::display::Input;
 use crate::mmap::Trust;
 use crate::packet::{Capabilities, Packet};
 use crate::picture::LinkSpeed;
-use crate::protocol::{CloseReason, Connection, Event, reason};
+use crate::protocol::{CloseReason, Connection, Event, network_capabilities, reason};
 use crate::session::area::{Accepted, accept};
 use crate::session::driver::{Handler, drive};
 use crate::session::mailbox::Outbox;
@@ -263,6 +263,8 @@ impl ServerSession {
         // memory is of one connection
         let ticket = ticket.filter(|_| accepted.is_none());
         if let Some(ticket) = &ticket {
+            // last of all: what is random would make compression of what follows differ from time to time
+            network_capabilities(&mut hello, connection.dialect());
             hello.set("resume", ticket.clone());
         }
         // pictures never have to share their connection with it

@@ -88,7 +88,8 @@ impl Session {
         self.attached = false;
         self.wanting = false;
         self.pieces.clear();
-        self.window = Window::new(assumed, now);
+        // the whole picture comes first: it had better not be larger than what the old path would have taken
+        self.window = Window::new(assumed.min(self.window.rate()), now);
         self.lowat = 0;
         self.echoed = None;
         self.pulse = Pulse::new(now);
