@@ -61,7 +61,8 @@
 //! # Invariants
 //!
 //! * **Late binding.** What changed waits as rectangles, never as pixels. Pixels are captured and encoded when the
-//!   connection can take them, so a slow link shows fewer pictures, not older ones. There is no queue of pictures.
+//!   connection can take them, so a slow link shows fewer pictures, not older ones. There is no queue of pictures, but
+//!   the rest of the one update that is being sent, between whose pieces what is small may go.
 //! * **A bound on every number a peer chooses,** checked before it costs memory or time: lengths, counts, depths,
 //!   sizes after decompression ([`codec::Limits`]), picture sizes, pictures in flight.
 //! * **A session is not its connection.** When a connection is lost, both ends keep what the session is and what the

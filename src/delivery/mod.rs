@@ -1,7 +1,8 @@
 //! LAYER 3: when pixels are captured and how much may be on the way.
 //!
 //! Late binding: what is dirty waits as rectangles ([`Damage`]), and is captured and encoded only when the
-//! connection can take it ([`Window`]). Nothing encoded waits but the rest of an update. Pure arithmetic: `now` is an argument.
+//! connection can take it ([`Window`]). Nothing encoded waits but the rest of an update. Pure arithmetic: `now` is an
+//! argument.
 
 mod damage;
 mod rate;
