@@ -332,7 +332,11 @@ fn session_info_in_a_browser() -> Result<()> {
             let ground = browser.evaluate("getComputedStyle(document.body).backgroundColor")?;
             grounds.push(ground);
             let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("session-info-{scheme}.png"));
-            fs::write(kept, browser.screenshot()?)?;
+            fs::write(&kept, browser.screenshot()?)?;
+            // the README's
+            if scheme == "light" && std::env::var_os("XPRA_RS_REDRAW").is_some() {
+                fs::copy(kept, "src/web/session_info/page.png")?;
+            }
         }
         ensure!(
             grounds[0] != grounds[1],
