@@ -229,7 +229,9 @@ async fn supervise<S, E, T>(
 /// Opens connections until one is there.
 async fn call<S, E>(open: &impl AsyncFn() -> Result<Opened<S>, E>, calls: Calls) -> Opened<S> {
     let mut attempts = FuturesUnordered::new();
-    let mut pace = tokio::time::interval(calls.every);
+    let mut next = now();
+    // what fails at once, for want of an address, may go a moment later
+    let mut pause = calls.every / 8;
     loop {
         tokio::select! {
             biased;
@@ -237,8 +239,13 @@ async fn call<S, E>(open: &impl AsyncFn() -> Result<Opened<S>, E>, calls: Calls)
                 if let Ok(Ok(link)) = attempt {
                     return link;
                 }
+                next = next.min(now() + pause);
+                pause = calls.every.min(pause * 2);
             }
-            _ = pace.tick() => attempts.push(tokio::time::timeout(calls.longest, open())),
+            () = tokio::time::sleep_until(next.into()) => {
+                attempts.push(tokio::time::timeout(calls.longest, open()));
+                next = now() + calls.every;
+            }
         }
     }
 }
