@@ -19,8 +19,9 @@ use xpra::session::client::{
     ClientOptions, ClientSession, Departure, Desktop, Identity, ToSession, Viewer, client_hello,
     resume_capability,
 };
-use xpra::session::resume::{Calls, Resumer, Watch, dial_and_resume};
+use xpra::session::resume::{Calls, Resumer, dial_and_resume};
 use xpra::session::{Caller, Handler, Login, Opened};
+use xpra::transport::Probe;
 use xpra::types::Image;
 
 /// What kind of client.
@@ -247,6 +248,10 @@ impl Caller for Watched {
     fn begin(&mut self, tried: Dialect, is_private: bool, now: Instant) -> Connection {
         self.session.begin(self.dialect.unwrap_or(tried), is_private, now)
     }
+
+    fn opened(&mut self, _: Probe) {
+        self.trace.note(self.name, "opened a connection");
+    }
 }
 
 impl Handler for Watched {
@@ -286,24 +291,7 @@ impl Handler for Watched {
 }
 
 impl Resumer for Watched {
-    fn watch(&self) -> Watch {
-        self.session.watch()
-    }
-
-    fn was_back(&self) -> bool {
-        self.session.was_back()
-    }
-
-    fn lost(&mut self, connection: &mut Connection, end: &CloseReason) -> bool {
-        self.session.lost(connection, end)
-    }
-
-    fn begin_again(&mut self, is_private: bool, now: Instant) -> Option<Connection> {
-        self.trace.note(self.name, "calls again");
-        self.session.begin_again(is_private, now)
-    }
-
-    fn offline(&mut self, message: ToSession) -> bool {
-        self.session.offline(message)
+    fn session(&mut self) -> &mut ClientSession {
+        &mut self.session
     }
 }

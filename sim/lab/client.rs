@@ -25,7 +25,7 @@ use xpra::protocol::{CloseReason, Connection, ConnectionConfig, Event};
 use xpra::session::client::{
     ClientOptions, ClientSession, Desktop, Identity, ToSession, Viewer, client_hello, resume_capability,
 };
-use xpra::session::resume::{Calls, Notice, Resumer, Watch, dial_and_resume};
+use xpra::session::resume::{Calls, Notice, Resumer, dial_and_resume};
 use xpra::session::{Caller, Handler, Login, Opened};
 use xpra::types::{Encoding, Size};
 
@@ -263,23 +263,7 @@ impl Caller for Watched {
 }
 
 impl Resumer for Watched {
-    fn watch(&self) -> Watch {
-        self.session.watch()
-    }
-
-    fn was_back(&self) -> bool {
-        self.session.was_back()
-    }
-
-    fn lost(&mut self, connection: &mut Connection, end: &CloseReason) -> bool {
-        self.session.lost(connection, end)
-    }
-
-    fn begin_again(&mut self, is_private: bool, now: Instant) -> Option<Connection> {
-        self.session.begin_again(is_private, now)
-    }
-
-    fn offline(&mut self, message: ToSession) -> bool {
-        self.session.offline(message)
+    fn session(&mut self) -> &mut ClientSession {
+        &mut self.session
     }
 }

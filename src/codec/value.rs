@@ -44,6 +44,11 @@ impl Value {
         }
     }
 
+    /// The [integer](Self::as_int) it holds, unless it is negative.
+    pub fn as_u64(&self) -> Option<u64> {
+        self.as_int().and_then(|v| u64::try_from(v).ok())
+    }
+
     /// The truth it holds: integers count as true when not zero; other types as nothing.
     pub fn as_bool(&self) -> Option<bool> {
         match self {

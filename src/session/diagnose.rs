@@ -10,12 +10,12 @@ mod tests;
 use super::dial::{Caller, Opened, dial};
 use super::driver::Handler;
 use super::login::Login;
-use super::request::{Asker, RequestError, TIMEOUT, windowless};
+use super::request::{Asker, RequestError, TIMEOUT, observer};
 use crate::auth::Answer as Proof;
 use crate::auth::client::ClientAuthError;
 use crate::codec::{Dialect, Value};
-use crate::packet::{Capabilities, Packet};
-use crate::protocol::{CloseReason, Connection, ConnectionConfig, Event, Keepalive, TimedOut, reason};
+use crate::packet::Packet;
+use crate::protocol::{CloseReason, Connection, Event, Keepalive, TimedOut, reason};
 use crate::telemetry::{Load, Measured, Sample, Sender};
 use crate::transport::Probe;
 use compact_str::CompactString;
@@ -58,16 +58,10 @@ pub async fn diagnose<S, E>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = ConnectionConfig {
-        encryption: asker.encryption,
-        login_timeout: TIMEOUT,
-        // it has pings of its own
-        ping_interval: None,
-        ..ConnectionConfig::default()
-    };
-    let hello = capabilities(&how.uuid, &asker.username);
+    let hello = observer(&how.uuid, &asker.username, "xpra-rs diagnose");
     let mut meter = Meter {
-        login: Login::new(config, asker.handlers, move |_| hello.clone()),
+        // it has pings of its own
+        login: asker.login(None, hello),
         how,
         probe: Probe::default(),
         stage: Stage::Login,
@@ -80,19 +74,6 @@ where
     };
     let (end, _) = dial(open, &mut meter).await?;
     Ok(meter.outcome(end))
-}
-
-fn capabilities(uuid: &str, username: &str) -> Capabilities {
-    let mut hello = windowless(username);
-    hello
-        .set("request", "event")
-        .set("event_request", true)
-        .set("wants_features", true)
-        .set("info-namespace", true)
-        .set("share", true)
-        .set("uuid", uuid)
-        .set("client_type", "xpra-rs diagnose");
-    hello
 }
 
 /// What is being done; each but the last ends at [`Meter::until`].
@@ -344,9 +325,7 @@ impl Handler for Meter {
     fn event(&mut self, connection: &mut Connection, event: Event, now: Instant) {
         match event {
             Event::Hello(caps) => {
-                let seconds = caps
-                    .int("load-test")
-                    .and_then(|seconds| u64::try_from(seconds).ok());
+                let seconds = caps.get("load-test").and_then(Value::as_u64);
                 self.offered = seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs);
                 self.enter(Stage::Settling, SETTLE, now);
                 self.pings = Pings::start(INTERVAL, now);

@@ -87,19 +87,24 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Caller,
 {
-    let Opened {
-        stream,
-        is_private,
-        probe,
-        ..
-    } = open().await?;
-    caller.opened(probe);
-    let mut connection = caller.begin(Dialect::G6, is_private, now());
-    let reason = drive(stream, &mut connection, caller).await;
+    let (reason, connection) = dial_in(Dialect::G6, &mut open, caller).await?;
     if !is_other_dialect(&reason, &connection) {
         return Ok((reason, connection));
     }
     tracing::debug!(%reason, "trying the dialect of 3.1");
+    dial_in(Dialect::G3, &mut open, caller).await
+}
+
+/// Opens a stream and runs a session in that dialect over it until it ends.
+async fn dial_in<S, E, H>(
+    dialect: Dialect,
+    open: &mut impl AsyncFnMut() -> Result<Opened<S>, E>,
+    caller: &mut H,
+) -> Result<(CloseReason, Connection), E>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Caller,
+{
     let Opened {
         stream,
         is_private,
@@ -107,7 +112,7 @@ where
         ..
     } = open().await?;
     caller.opened(probe);
-    let mut connection = caller.begin(Dialect::G3, is_private, now());
+    let mut connection = caller.begin(dialect, is_private, now());
     let reason = drive(stream, &mut connection, caller).await;
     Ok((reason, connection))
 }

@@ -124,6 +124,19 @@ pub struct Asker {
     pub encryption: Option<Encryption>,
 }
 
+impl Asker {
+    /// The login of somebody without windows who says `hello`.
+    pub(super) fn login(self, ping_interval: Option<Duration>, hello: Capabilities) -> Login {
+        let config = ConnectionConfig {
+            encryption: self.encryption,
+            login_timeout: TIMEOUT,
+            ping_interval,
+            ..ConnectionConfig::default()
+        };
+        Login::new(config, self.handlers, move |_| hello.clone())
+    }
+}
+
 /// Asks a server and waits for the answer.
 ///
 /// `open` gives a fresh stream to it, and a second one when it turns out that the server speaks only the dialect of
@@ -136,16 +149,10 @@ pub async fn ask<S, E>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = ConnectionConfig {
-        encryption: asker.encryption,
-        login_timeout: TIMEOUT,
-        ping_interval: None,
-        ..ConnectionConfig::default()
-    };
     let token = token();
     let hello = capabilities(request, &token, &asker.username);
     let mut asking = Asking {
-        login: Login::new(config, asker.handlers, move |_| hello.clone()),
+        login: asker.login(None, hello),
         request,
         token: &token,
         outcome: None,
@@ -176,6 +183,23 @@ pub(super) fn windowless(username: &str) -> Capabilities {
     ] {
         hello.set(part, false);
     }
+    hello
+}
+
+/// The hello of somebody who stays to look on, and says that this is a program of ours.
+///
+/// Nothing is said of `steal`: 3.1 lets nobody in who would not take a busy session, and then takes it for those with
+/// windows only.
+pub(super) fn observer(uuid: &str, username: &str, program: &str) -> Capabilities {
+    let mut hello = windowless(username);
+    hello
+        .set("request", "event")
+        .set("event_request", true)
+        .set("wants_features", true)
+        .set("info-namespace", true)
+        .set("share", true)
+        .set("uuid", uuid)
+        .set("client_type", program);
     hello
 }
 

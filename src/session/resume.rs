@@ -4,6 +4,7 @@
 //! session over, which both ends still have. While the server is merely silent the old connection stays: it may be
 //! alive, and the server busy.
 
+use super::client::{ClientSession, ToSession};
 use super::dial::{Caller, Opened, dial};
 use super::driver::{drive, now};
 use crate::protocol::{CloseReason, Connection};
@@ -11,12 +12,12 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use std::cell::RefCell;
-use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 /// How a server is called again.
@@ -63,45 +64,29 @@ pub enum Notice {
 }
 
 /// Looks at a session from outside while its connection is driven.
-pub struct Watch {
+#[derive(Debug)]
+pub(super) struct Watch {
     /// Whether the server is silent.
-    doubt: watch::Receiver<bool>,
-    tell: Box<dyn Fn(Notice) + Send + Sync>,
+    pub(super) doubt: watch::Receiver<bool>,
+    pub(super) session: UnboundedSender<ToSession>,
 }
 
 impl Watch {
-    /// `doubt` is whether the server is silent.
-    pub fn new(doubt: watch::Receiver<bool>, tell: impl Fn(Notice) + Send + Sync + 'static) -> Self {
-        let tell = Box::new(tell);
-        Self { doubt, tell }
+    fn tell(&self, notice: Notice) {
+        let _gone = self.session.send(ToSession::Notice(notice));
     }
 }
 
-impl fmt::Debug for Watch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { doubt, .. } = self;
-        f.debug_struct("Watch")
-            .field("doubt", doubt)
-            .finish_non_exhaustive()
-    }
+/// A client's session, perhaps with somebody who looks over its shoulder.
+pub trait Resumer: Caller<Message = ToSession> {
+    /// What can go on over another connection.
+    fn session(&mut self) -> &mut ClientSession;
 }
 
-/// A caller whose session can go on over another connection.
-pub trait Resumer: Caller {
-    /// To look on from outside while a connection is driven.
-    fn watch(&self) -> Watch;
-
-    /// Whether the last connection was one that the session went over, not one that it was to go on over.
-    fn was_back(&self) -> bool;
-
-    /// A connection ended like this: takes from it what the next one needs. False when there is to be none.
-    fn lost(&mut self, connection: &mut Connection, end: &CloseReason) -> bool;
-
-    /// The connection that asks to go on; `None` when that is not possible any more.
-    fn begin_again(&mut self, is_private: bool, now: Instant) -> Option<Connection>;
-
-    /// A message that came while there is no connection. True when the session is to end.
-    fn offline(&mut self, message: Self::Message) -> bool;
+impl Resumer for ClientSession {
+    fn session(&mut self) -> &mut ClientSession {
+        self
+    }
 }
 
 /// How a session ended.
@@ -125,17 +110,17 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Resumer,
 {
-    let watch = caller.watch();
+    let watch = caller.session().watch();
     let moved = Moved::default();
     let dialled = dial(async || open().await.map(|opened| moved.of(opened)), caller);
     let (ended, mut next) = supervise(dialled, &open, &watch, &moved, calls).await;
     let (mut end, mut connection) = ended?;
     let mut lost = None;
     loop {
-        if caller.was_back() {
+        if caller.session().was_back() {
             lost = None;
         }
-        if !caller.lost(&mut connection, &end) {
+        if !caller.session().lost(&mut connection, &end) {
             break;
         }
         let (_, since) = lost.get_or_insert_with(|| {
@@ -153,11 +138,13 @@ where
             },
         };
         let Some(link) = link else { break };
-        let Some(another) = caller.begin_again(link.is_private, now()) else {
+        let Some(another) = caller.session().begin_again(link.is_private, now()) else {
             break;
         };
         connection = another;
-        let driving = drive(moved.of(link).stream, &mut connection, caller);
+        let Opened { stream, probe, .. } = moved.of(link);
+        caller.opened(probe);
+        let driving = drive(stream, &mut connection, caller);
         (end, next) = supervise(driving, &open, &watch, &moved, calls).await;
     }
     let (reason, at) = lost.unwrap_or_else(|| (end, now()));
@@ -217,9 +204,9 @@ async fn supervise<S, E, T>(
         tokio::select! {
             biased;
             ended = &mut driving => return (ended, None),
-            () = poll_fn(|context| moved.poll(context)), if calls.in_doubt => (watch.tell)(Notice::Suspect),
+            () = poll_fn(|context| moved.poll(context)), if calls.in_doubt => watch.tell(Notice::Suspect),
             link = &mut calling, if calls.in_doubt => {
-                (watch.tell)(Notice::Abandon);
+                watch.tell(Notice::Abandon);
                 return (driving.await, Some(link));
             }
         }
@@ -254,7 +241,7 @@ async fn call<S, E>(open: &impl AsyncFn() -> Result<Opened<S>, E>, calls: Calls)
 async fn departure<H: Resumer>(caller: &mut H) {
     loop {
         let message = poll_fn(|context| caller.poll_message(context)).await;
-        if caller.offline(message) {
+        if caller.session().offline(message) {
             return;
         }
     }

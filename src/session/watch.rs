@@ -3,11 +3,11 @@
 use super::dial::{Caller, Opened, dial};
 use super::driver::Handler;
 use super::login::Login;
-use super::request::{Asker, RequestError, TIMEOUT, windowless};
+use super::request::{Asker, RequestError, TIMEOUT, observer};
 use crate::auth::Answer as Proof;
 use crate::auth::client::ClientAuthError;
 use crate::codec::{Dialect, Value};
-use crate::packet::{Capabilities, Packet};
+use crate::packet::Packet;
 use crate::protocol::{CloseReason, Connection, ConnectionConfig, Event, TimedOut, reason};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -40,14 +40,9 @@ pub async fn watch<S, E>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = ConnectionConfig {
-        encryption: asker.encryption,
-        login_timeout: TIMEOUT,
-        ..ConnectionConfig::default()
-    };
-    let hello = capabilities(&watch.uuid, &asker.username);
+    let hello = observer(&watch.uuid, &asker.username, "xpra-rs session-info");
     let mut watcher = Watcher {
-        login: Login::new(config, asker.handlers, move |_| hello.clone()),
+        login: asker.login(ConnectionConfig::default().ping_interval, hello),
         watch,
         began: None,
         asked: None,
@@ -57,21 +52,6 @@ where
     };
     let (end, _) = dial(open, &mut watcher).await?;
     Ok(watcher.outcome(end))
-}
-
-/// Nothing is said of `steal`: 3.1 lets nobody in who would not take a busy session, and then takes it for those with
-/// windows only.
-fn capabilities(uuid: &str, username: &str) -> Capabilities {
-    let mut hello = windowless(username);
-    hello
-        .set("request", "event")
-        .set("event_request", true)
-        .set("wants_features", true)
-        .set("info-namespace", true)
-        .set("share", true)
-        .set("uuid", uuid)
-        .set("client_type", "xpra-rs session-info");
-    hello
 }
 
 struct Watcher {

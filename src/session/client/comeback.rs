@@ -5,7 +5,7 @@ use crate::auth::{Ticket, TicketId, TicketRequest};
 use crate::codec::Value;
 use crate::packet::{Capabilities, Packet};
 use crate::protocol::{CloseReason, Connection, Ledger, reason};
-use crate::session::resume::{Resumer, Watch};
+use crate::session::resume::Watch;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
@@ -102,9 +102,7 @@ impl ClientSession {
     /// The server goes on with the session.
     pub(super) fn resumed(&mut self, connection: &mut Connection, caps: &Capabilities) {
         let received = caps.get("resume").and_then(|resume| resume.get("received"));
-        let received = received
-            .and_then(Value::as_int)
-            .and_then(|n| u64::try_from(n).ok());
+        let received = received.and_then(Value::as_u64);
         let ledger = self.comeback.ledger.take();
         let is_same = |(received, ledger)| connection.resume(ledger, received);
         if !received.zip(ledger).is_some_and(is_same) {
@@ -115,21 +113,22 @@ impl ClientSession {
         self.comeback.doubt(false);
         self.flush_motion(connection);
     }
-}
 
-impl Resumer for ClientSession {
-    fn watch(&self) -> Watch {
-        let session = self.comeback.session.clone();
-        Watch::new(self.comeback.doubt.subscribe(), move |notice| {
-            let _gone = session.send(ToSession::Notice(notice));
-        })
+    /// To look on from outside while a connection is driven.
+    pub(in crate::session) fn watch(&self) -> Watch {
+        Watch {
+            doubt: self.comeback.doubt.subscribe(),
+            session: self.comeback.session.clone(),
+        }
     }
 
-    fn was_back(&self) -> bool {
+    /// Whether the last connection was one that the session went over, not one that it was to go on over.
+    pub(in crate::session) const fn was_back(&self) -> bool {
         !self.comeback.is_pending()
     }
 
-    fn lost(&mut self, connection: &mut Connection, end: &CloseReason) -> bool {
+    /// A connection ended like this: takes from it what the next one needs. False when there is to be none.
+    pub(in crate::session) fn lost(&mut self, connection: &mut Connection, end: &CloseReason) -> bool {
         self.comeback.doubt.send_replace(false);
         let mends = match end {
             // it was the server that could not hear us
@@ -144,14 +143,16 @@ impl Resumer for ClientSession {
         self.comeback.is_pending()
     }
 
-    fn begin_again(&mut self, is_private: bool, now: Instant) -> Option<Connection> {
+    /// The connection that asks to go on; `None` when that is not possible any more.
+    pub(in crate::session) fn begin_again(&mut self, is_private: bool, now: Instant) -> Option<Connection> {
         let hello = self.comeback.hello()?;
         let patience = Comeback::FIRST_ANSWER * 2_u32.pow(self.comeback.attempts.min(5));
         self.comeback.attempts += 1;
         Some(self.login.begin_with(hello, patience, is_private, now))
     }
 
-    fn offline(&mut self, message: ToSession) -> bool {
+    /// A message that came while there is no connection. True when the session is to end.
+    pub(in crate::session) fn offline(&mut self, message: ToSession) -> bool {
         match message {
             ToSession::Depart(departure) => {
                 self.departure.get_or_insert(departure);

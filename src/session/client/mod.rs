@@ -29,7 +29,7 @@ use super::dial::Caller;
 use super::driver::Handler;
 use super::login::Login;
 use super::mailbox::{Mailbox, Outbox, mailbox};
-use super::resume::{Notice, Resumer as _};
+use super::resume::Notice;
 use crate::auth::client::ClientAuthError;
 use crate::auth::{Answer, TicketRequest};
 use crate::codec::{Dialect, Value};

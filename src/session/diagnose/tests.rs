@@ -1,6 +1,8 @@
 //! Servers of several kinds, in time that passes at once.
 
 use super::*;
+use crate::packet::Capabilities;
+use crate::protocol::ConnectionConfig;
 use crate::session::driver::{drive, now};
 use bytes::Bytes;
 use std::convert::Infallible;

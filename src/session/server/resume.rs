@@ -67,12 +67,7 @@ pub(super) fn issue(caps: &Capabilities, door: &Arc<Door>) -> Option<(Box<Claim>
 fn proof_of(caps: &Capabilities) -> Option<(Proof, u64)> {
     let shown = caps.get("resume")?;
     let bytes = |key: &str| shown.get(key).and_then(Value::as_bytes).map(<[u8]>::to_vec);
-    let number = |key: &str| {
-        shown
-            .get(key)
-            .and_then(Value::as_int)
-            .and_then(|n| u64::try_from(n).ok())
-    };
+    let number = |key: &str| shown.get(key).and_then(Value::as_u64);
     let proof = Proof {
         id: bytes("id")?,
         turn: number("turn")?,
@@ -150,8 +145,10 @@ impl ServerSession {
 }
 
 /// The same words whatever the reason is.
+const REFUSAL: &str = "there is no such session to resume";
+
 fn refuse(connection: &mut Connection) {
-    connection.close(reason::PERMISSION_ERROR, "there is no such session to resume");
+    connection.close(reason::PERMISSION_ERROR, REFUSAL);
 }
 
 impl Hub {
@@ -198,7 +195,9 @@ impl Hub {
         if let Err(mpsc::error::SendError(HubMessage::Resumed(_, kept))) = sender.send(resumed) {
             return self.hold_on(*kept, present, claim);
         }
-        self.idle_since = None;
+        if present.ui {
+            self.idle_since = None;
+        }
         self.clients.insert(
             client,
             Entry {
@@ -212,11 +211,7 @@ impl Hub {
 
     /// A connection was lost.
     pub(super) fn hold(&mut self, client: ClientId, kept: Kept) {
-        // another took the session, or nobody may come back to it
-        let may_return = |entry: &Entry| entry.claim.is_some();
-        if !self.clients.get(&client).is_some_and(may_return) {
-            return;
-        }
+        // or another took the session
         let Some(Entry {
             present,
             claim: Some(claim),
@@ -233,7 +228,7 @@ impl Hub {
     }
 
     fn hold_on(&mut self, kept: Kept, present: Present, claim: Box<Claim>) {
-        let until = crate::session::now() + PATIENCE;
+        let (was_user, until) = (present.ui, crate::session::now() + PATIENCE);
         self.held.push(Held {
             kept,
             present,
@@ -244,7 +239,7 @@ impl Hub {
         while self.held.len() > MAX_HELD || weight(&self.held) > MAX_WEIGHT {
             self.held.remove(0);
         }
-        if !self.has_users() {
+        if was_user && !self.has_users() {
             self.idle_since = Some(crate::session::now());
         }
     }
@@ -268,9 +263,7 @@ impl Hub {
 
 impl Heir {
     pub(super) fn refuse(&self) {
-        let text = "there is no such session to resume".to_owned();
-        let _gone = self
-            .sender
-            .send(HubMessage::Leave(reason::PERMISSION_ERROR, text));
+        let leave = HubMessage::Leave(reason::PERMISSION_ERROR, REFUSAL.to_owned());
+        let _gone = self.sender.send(leave);
     }
 }

@@ -1,12 +1,12 @@
 //! Clients whose connection is lost, and those who would like to be them.
 
-use super::world::{Client, SCREEN, World, hello};
+use super::world::{Client, SCREEN, World, hello, within};
 use crate::auth::{Proof, Ticket, TicketRequest};
 use crate::codec::{Dialect, Value};
-use crate::packet::Capabilities;
+use crate::packet::{Capabilities, Packet};
 use crate::protocol::Event;
 use crate::session::client::resume_capability;
-use crate::session::server::ServerConfig;
+use crate::session::server::{ServerConfig, ServerEnd};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -23,12 +23,17 @@ fn wants_ticket() -> (Capabilities, TicketRequest) {
 async fn guest(world: &World) -> (Client, Ticket) {
     let (caps, request) = wants_ticket();
     let mut client = world.connect(Dialect::G6, caps).await;
-    let answer = client.hello().await;
+    let ticket = ticket_of(&client.hello().await, request);
     client.map().await;
-    let issued = answer.get("resume").expect("a ticket");
+    (client, ticket)
+}
+
+/// What a server's hello issues.
+fn ticket_of(hello: &Capabilities, request: TicketRequest) -> Ticket {
+    let issued = hello.get("resume").expect("a ticket");
     let bytes = |key: &str| issued.get(key).and_then(Value::as_bytes).unwrap().to_vec();
     let id = bytes("id").try_into().unwrap();
-    (client, request.accept(id, &bytes("key")).unwrap())
+    request.accept(id, &bytes("key")).unwrap()
 }
 
 /// Somebody who shows that proof, and says that nothing arrived.
@@ -41,6 +46,13 @@ async fn shows(world: &World, proof: &Proof) -> Client {
     let mut caps = Capabilities::default();
     caps.set("request", "resume").set("resume", resume);
     world.connect(Dialect::G6, caps).await
+}
+
+/// Nothing arrived there, so it hears of the window once more; where that is shown the server remembers.
+async fn told_of_the_window(client: &mut Client) {
+    client
+        .packet(|packet| matches!(packet, Packet::NewWindow(_)).then_some(()))
+        .await;
 }
 
 /// The connection is gone without a word, and the server knows.
@@ -83,8 +95,7 @@ async fn a_client_comes_back_once_per_proof() {
     let received = answer.get("resume").and_then(|resume| resume.get("received"));
     // it said that it shows the window
     assert_eq!(received.and_then(Value::as_int), Some(1));
-    // nothing arrived there, so it is told of the window once more; where that is the server remembers
-    back.map().await;
+    told_of_the_window(&mut back).await;
     back.shows(&world.puppet).await;
     world.puppet.paint(SCREEN.rect(), |_, _| [9, 8, 7]);
     back.shows(&world.puppet).await;
@@ -98,12 +109,13 @@ async fn a_connection_that_is_not_known_to_be_dead_makes_room() {
     let world = World::new(ServerConfig::default()).await;
     let (old, mut ticket) = guest(&world).await;
     let mut back = shows(&world, &ticket.prove(0)).await;
-    back.map().await;
+    told_of_the_window(&mut back).await;
     back.shows(&world.puppet).await;
-    assert_eq!(old.closed().await, "connection closed by the other end");
+    // nobody said goodbye; what was left unread makes a reset of it
+    assert!(within(old.task).await.unwrap().is_loss());
     // and once more, from there
     let mut again = shows(&world, &ticket.prove(0)).await;
-    again.map().await;
+    told_of_the_window(&mut again).await;
     again.shows(&world.puppet).await;
 }
 
@@ -158,7 +170,7 @@ async fn some_servers_issue_no_tickets() {
 async fn the_way_back_is_not_for_those_who_left() {
     let world = World::new(ServerConfig::default()).await;
     let (mut client, mut ticket) = guest(&world).await;
-    client.send(crate::packet::Packet::Disconnect {
+    client.send(Packet::Disconnect {
         reason: "client exit".into(),
         details: Vec::new(),
     });
@@ -166,4 +178,20 @@ async fn the_way_back_is_not_for_those_who_left() {
         .wait(|event| matches!(event, Event::Closed(_)).then_some(()))
         .await;
     assert_eq!(shows(&world, &ticket.prove(0)).await.closed().await, REFUSED);
+}
+
+#[tokio::test]
+async fn who_only_watches_keeps_no_server_from_ending() {
+    let world = World::new(ServerConfig {
+        server_idle_timeout: Duration::from_millis(500),
+        ..ServerConfig::default()
+    })
+    .await;
+    let (mut caps, request) = wants_ticket();
+    caps.set("windows", false).set("ui_client", false);
+    let mut watcher = world.connect(Dialect::G6, caps).await;
+    let mut ticket = ticket_of(&watcher.hello().await, request);
+    let mut back = shows(&world, &ticket.prove(0)).await;
+    back.hello().await;
+    assert_eq!(world.ended().await, ServerEnd::Idle);
 }
