@@ -28,9 +28,10 @@ use crate::types::{Encoding, Size};
 const SMALL: u64 = 4096;
 /// How many times cheaper a lossy picture must be than a perfect one (in tenths).
 const LOSS_PENALTY: u64 = 25;
-/// JPEG quality is lowered until the pictures of an update take at most this share of a second on the link, as long as
-/// until the next picture of a film.
-const UPDATES_PER_SECOND: u64 = 30;
+/// JPEG quality is lowered until the pictures of an update take at most this share of a second on the link: a little less
+/// than until the next picture of a film of 30 a second. If it were as long or longer, each of them would have to wait
+/// for the one before, up to a whole picture's time.
+const UPDATES_PER_SECOND: u64 = 36;
 /// Above this quality JPEG keeps full colour, at two to three times the bytes and the work. That is only for clients
 /// that insist ([`Client::min_quality`]): what stays on the screen is sent again without loss anyway.
 const BEST_QUALITY: u8 = 84;
@@ -79,10 +80,16 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// For an update with that many pixels in pictures, which take `swell` percent of the bytes of photographs.
-    pub fn new(link: LinkSpeed, pixels: u64, swell: u64) -> Self {
-        let bytes = u128::from(link.0) * 100_000 / u128::from(UPDATES_PER_SECOND * swell.max(1));
-        let density = u64::try_from(bytes / u128::from(pixels.max(1))).unwrap_or(u64::MAX);
+    /// For an update with pictures of these sizes, which take `swell` thousandths of the bytes of photographs.
+    pub fn new(link: LinkSpeed, pictures: impl IntoIterator<Item = Size>, swell: u64) -> Self {
+        let (mut pixels, mut headers) = (0_u64, 0);
+        for size in pictures {
+            pixels = pixels.saturating_add(size.area());
+            headers += u128::from(HEADER);
+        }
+        let bytes = u128::from(link.0) * 1000 / u128::from(UPDATES_PER_SECOND * swell.max(1));
+        let density = bytes.saturating_sub(headers) * 1000 / u128::from(pixels.max(1));
+        let density = u64::try_from(density).unwrap_or(u64::MAX);
         Self { link, density }
     }
 
@@ -220,15 +227,27 @@ fn jpeg_detail(budget: Budget, client: &Client) -> (u8, u32) {
             .unwrap_or(smallest),
         false => whole,
     };
-    let density = budget.shrunken(shrink);
-    let best = QUALITIES.iter().find(|(_, cost)| cost.bytes <= density);
-    let quality = best.map_or(LEAST.0, |&(quality, _)| quality);
-    let quality = quality
+    let quality = affordable(budget.shrunken(shrink))
         .min(BEST_QUALITY)
         .min(client.max_quality)
         .max(client.min_quality)
         .clamp(1, 100);
     (quality, shrink)
+}
+
+/// The best quality of which 1000 pixels take no more than so many bytes; the worst when none does.
+fn affordable(bytes: u64) -> u8 {
+    let steps = QUALITIES.iter().zip(QUALITIES.iter().skip(1));
+    for (&(better, more), &(quality, cost)) in steps {
+        if bytes >= more.bytes {
+            return better;
+        }
+        if bytes >= cost.bytes {
+            let share = (bytes - cost.bytes) * u64::from(better - quality) / (more.bytes - cost.bytes);
+            return quality.saturating_add(u8::try_from(share).unwrap_or(0));
+        }
+    }
+    LEAST.0
 }
 
 /// What coding 1000 pixels costs.
@@ -245,15 +264,29 @@ impl Cost {
         Self { bytes, work }
     }
 
-    /// JPEG of a picture at `quality`.
+    /// JPEG of a picture at `quality`. Colour is kept in full or not: there is nothing between the best two.
     fn jpeg(quality: u8) -> Self {
-        let [best, ..] = QUALITIES;
-        QUALITIES
-            .into_iter()
-            .rev()
-            .find(|&(least, _)| quality <= least)
-            .unwrap_or(best)
-            .1
+        let [(_, full), ..] = QUALITIES;
+        if quality > BEST_QUALITY {
+            return full;
+        }
+        let mut below = LEAST;
+        for (step, cost) in QUALITIES.into_iter().rev() {
+            if quality <= step {
+                let (span, above) = (
+                    u64::from(step - below.0),
+                    u64::from(quality.saturating_sub(below.0)),
+                );
+                let between =
+                    |less: u64, more: u64| less + ((more - less) * above).checked_div(span).unwrap_or(0);
+                return Self::new(
+                    between(below.1.bytes, cost.bytes),
+                    between(below.1.work, cost.work),
+                );
+            }
+            below = (step, cost);
+        }
+        full
     }
 
     /// The work is what `benches/picture.rs` measures on 1280x720, both ends ours, in picoseconds (a python client is

@@ -48,7 +48,7 @@ pub struct Painter {
     known: Fingerprint,
     scan: Scan,
     finder: ScrollFinder,
-    /// Percent of what is [estimated](estimate) that lossy pictures have taken lately.
+    /// Thousandths of what is [estimated](estimate) that lossy pictures have taken lately.
     swell: u64,
     /// Where pixels go instead, as long as there is room.
     area: Option<Area>,
@@ -92,8 +92,8 @@ impl Painter {
     const RETRY_AFTER: Duration = Duration::from_millis(50);
     /// Rows of a refresh at least, however slow the link.
     const MIN_ROWS: u64 = 16;
-    /// Bounds of what is learned of the size of pictures, in percent.
-    const SWELL: (u64, u64) = (25, 800);
+    /// Bounds of what is learned of the size of pictures, in thousandths.
+    const SWELL: (u64, u64) = (250, 8000);
     /// Pixels of one raw piece, however fast the link: encoding, sending and painting overlap.
     const BAND: u64 = 160 << 10;
 
@@ -110,7 +110,7 @@ impl Painter {
             known: Fingerprint::new(size, seed()),
             scan: Scan::new(),
             finder: ScrollFinder::new(),
-            swell: 100,
+            swell: 1000,
             area: None,
         }
     }
@@ -230,11 +230,11 @@ impl Painter {
 
     /// What lossy pictures were expected to take, and what they took.
     fn learn(&mut self, expected: u64, taken: u64) {
-        if let Some(percent) = (taken * 100).checked_div(expected) {
+        if let Some(swell) = (taken * 1000).checked_div(expected) {
             // too large once is one late picture, too small is many that are worse than they need to be
-            let kept = if percent > self.swell { 1 } else { 7 };
-            let percent = percent.clamp(Self::SWELL.0, Self::SWELL.1);
-            self.swell = (kept * self.swell + percent) / (kept + 1);
+            let kept = if swell > self.swell { 1 } else { 7 };
+            let swell = swell.clamp(Self::SWELL.0, Self::SWELL.1);
+            self.swell = (kept * self.swell + swell) / (kept + 1);
         }
     }
 
@@ -349,13 +349,13 @@ impl Painter {
     fn plan(&mut self, images: &[(Rect, Image<'_>)], lossless: &[Rect], link: LinkSpeed) -> Vec<Plan> {
         let parts = self.parts(images, lossless);
         // all pictures of the update together have to fit
-        let pixels = parts.iter().map(|part| match part {
+        let lossy = parts.iter().filter_map(|part| match part {
             Part::Pixels {
                 rect, content, best, ..
-            } if content.may_lose() && !best => rect.area(),
-            Part::Pixels { .. } | Part::Scroll(_) => 0,
+            } if content.may_lose() && !best => Some(rect.size()),
+            Part::Pixels { .. } | Part::Scroll(_) => None,
         });
-        let budget = Budget::new(link, pixels.sum(), self.swell);
+        let budget = Budget::new(link, lossy, self.swell);
         let mut plans = Vec::new();
         for part in parts {
             match part {
