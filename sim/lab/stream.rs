@@ -129,6 +129,11 @@ impl Kernel for SimKernel {
         Ok(())
     }
 
+    fn set_pace(&self, bytes: u64) -> io::Result<()> {
+        self.shared.lock().network.set_pace(self.flow, self.end, bytes);
+        Ok(())
+    }
+
     fn set_notsent_lowat(&self, bytes: u32) -> io::Result<()> {
         self.shared
             .lock()

@@ -240,6 +240,11 @@ impl Network {
         self.flows[flow].ends[end].sender.set_lowat(bytes);
     }
 
+    /// Sets `SO_MAX_PACING_RATE`.
+    pub(crate) fn set_pace(&mut self, flow: usize, end: usize, most: u64) {
+        self.flows[flow].ends[end].sender.set_pace(most);
+    }
+
     /// What the kernel of that end says.
     pub(crate) fn info(&self, flow: usize, end: usize) -> Info {
         self.flows[flow].ends[end].sender.info()

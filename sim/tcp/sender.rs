@@ -89,6 +89,8 @@ pub(crate) struct Sender {
     probed: bool,
     sent_at: Nanos,
     paced: Nanos,
+    /// The most bytes a second it may send.
+    most: Option<u64>,
     // rate
     delivered: u64,
     delivered_at: Nanos,
@@ -122,6 +124,7 @@ impl Sender {
             probed: false,
             sent_at: 0,
             paced: 0,
+            most: None,
             delivered: 0,
             delivered_at: 0,
             first_at: 0,
@@ -187,6 +190,16 @@ impl Sender {
         self.lowat = bytes;
     }
 
+    /// Never faster than so many bytes a second.
+    pub(crate) const fn set_pace(&mut self, most: u64) {
+        self.most = Some(most);
+    }
+
+    /// Bytes a second at which to send.
+    fn pace(&self) -> Option<u64> {
+        self.control.pacing().into_iter().chain(self.most).min()
+    }
+
     fn buffer(&self) -> u64 {
         (2 * self.control.window()).clamp(BUFFER.0, BUFFER.1)
     }
@@ -201,7 +214,7 @@ impl Sender {
 
     /// What to send now.
     pub(crate) fn poll(&mut self, now: Nanos) -> Option<What> {
-        if self.control.pacing().is_some() && now < self.paced {
+        if self.pace().is_some() && now < self.paced {
             return None;
         }
         if self.pipe + MSS > self.control.window() && self.pipe > 0 {
@@ -274,7 +287,7 @@ impl Sender {
         self.pipe += sent.len;
         self.turn += 1;
         self.sent_at = sent.at;
-        if let Some(pace) = self.control.pacing() {
+        if let Some(pace) = self.pace() {
             self.paced = self.paced.max(sent.at) + (sent.len + 66) * SECOND / pace.max(1);
         }
         Sent {
@@ -428,7 +441,7 @@ impl Sender {
     pub(crate) fn deadline(&self) -> Option<Nanos> {
         if !self.flight.is_empty() {
             let timer = self.since + self.probe_after().unwrap_or_else(|| self.timeout());
-            let paced = self.control.pacing().is_some() && self.may_send();
+            let paced = self.pace().is_some() && self.may_send();
             return Some(if paced { timer.min(self.paced) } else { timer });
         }
         if self.notsent() == 0 {
@@ -493,7 +506,7 @@ impl Sender {
             lost: self.lost,
             retransmits: self.retransmits,
             window: self.control.window(),
-            pacing: self.control.pacing(),
+            pacing: self.pace(),
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct Window {
     network: Option<Network>,
     /// The kernel sent something again since the last acknowledgement.
     lost: bool,
+    /// When it did last although there was hardly a queue.
+    spilt: Option<Instant>,
     /// What to assume about the link before the first acknowledgement.
     assumed: LinkSpeed,
     /// Bytes acknowledged, and when the last of them had arrived.
@@ -91,6 +93,10 @@ impl Window {
     /// all are small, and it may become faster.
     const RATE_BYTES: usize = 4 << 10;
     const RATE_TIME: Duration = Duration::from_millis(5);
+    /// How long a queue is believed to be short after it lost something.
+    const SPILT: Duration = Duration::from_secs(60);
+    /// The kernel is never told to send less than so many bytes a second.
+    const LEAST_PACE: u64 = 64 << 10;
     /// A window that is full is looked at again no sooner than this.
     const TICK: Duration = Duration::from_micros(500);
 
@@ -108,6 +114,7 @@ impl Window {
             share: Share::default(),
             network: None,
             lost: false,
+            spilt: None,
             assumed,
             delivered: 0,
             arrived: None,
@@ -122,9 +129,15 @@ impl Window {
     }
 
     /// What the kernel knows, before an acknowledgement is looked at.
-    pub fn observe(&mut self, network: Network) {
+    pub fn observe(&mut self, network: Network, now: Instant) {
         let again = |old: Network| old.retransmits != network.retransmits;
-        self.lost |= self.network.is_some_and(again);
+        if self.network.is_some_and(again) {
+            self.lost = true;
+            let queue = network.rtt.saturating_sub(network.min_rtt);
+            if queue < Self::target(network.min_rtt) * 2 {
+                self.spilt = Some(now);
+            }
+        }
         self.base.kernel(network.min_rtt);
         self.network = Some(network);
     }
@@ -307,6 +320,16 @@ impl Window {
             .clamp(8 << 10, 128 << 10)
     }
 
+    /// Bytes a second that the kernel should not exceed: a queue that is too short for a picture at once loses some of
+    /// each. Elsewhere it would only keep the path from being filled again after a pause.
+    pub fn pace(&self, now: Instant) -> u64 {
+        let is_short = |at: Instant| now.saturating_duration_since(at) < Self::SPILT;
+        match self.spilt {
+            Some(at) if is_short(at) => self.rate().0.saturating_mul(2).max(Self::LEAST_PACE),
+            _ => u64::MAX,
+        }
+    }
+
     /// Bytes that may be in flight, and bytes that are.
     pub fn sizes(&self) -> (usize, usize) {
         (self.fixed.unwrap_or(self.size), self.in_flight)
@@ -404,6 +427,23 @@ mod tests {
             sequence += 1;
         }
         assert!(window.sizes().1 <= 30_000, "{:?}", window.sizes());
+    }
+
+    #[test]
+    fn a_queue_that_spills_before_it_delays_is_short() {
+        let now = Instant::now();
+        let mut window = Window::new(LinkSpeed::mbit(10), now);
+        let network = |rtt, retransmits| Network {
+            rtt: Duration::from_millis(rtt),
+            min_rtt: Duration::from_millis(40),
+            retransmits,
+        };
+        window.observe(network(300, 0), now);
+        window.observe(network(300, 5), now);
+        assert_eq!(window.pace(now), u64::MAX, "a queue of 260 ms is not short");
+        window.observe(network(45, 6), now);
+        assert_eq!(window.pace(now), 2 * LinkSpeed::mbit(10).0);
+        assert_eq!(window.pace(now + Window::SPILT), u64::MAX);
     }
 
     #[test]

@@ -61,6 +61,11 @@ impl Kernel for Asked {
         self.tcp()
             .map_or(Ok(()), |socket| socket.get_ref().set_tcp_notsent_lowat(bytes))
     }
+
+    fn set_pace(&self, bytes: u64) -> io::Result<()> {
+        self.tcp()
+            .map_or(Ok(()), |socket| set_max_pacing_rate(socket.get_ref(), bytes))
+    }
 }
 
 impl KernelInfo {
@@ -143,6 +148,27 @@ fn socket_option(socket: impl AsFd, level: c_int, name: c_int, value: &mut [u8])
     };
     if result == 0 {
         Ok(value.len().min(len as usize))
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Sets `SO_MAX_PACING_RATE`: bytes a second.
+fn set_max_pacing_rate(socket: impl AsFd, rate: u64) -> io::Result<()> {
+    let fd = socket.as_fd();
+    // SAFETY: `fd` is borrowed for the call, so open; the pointer is to `rate`, alive for the call, of which the kernel
+    // reads the length it is told.
+    let result = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MAX_PACING_RATE,
+            (&raw const rate).cast::<c_void>(),
+            libc::socklen_t::try_from(size_of_val(&rate)).unwrap_or(0),
+        )
+    };
+    if result == 0 {
+        Ok(())
     } else {
         Err(io::Error::last_os_error())
     }

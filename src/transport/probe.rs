@@ -61,6 +61,9 @@ pub trait Kernel: Send + Sync {
 
     /// See [`Probe::set_notsent_lowat`].
     fn set_notsent_lowat(&self, bytes: u32) -> io::Result<()>;
+
+    /// See [`Probe::set_pace`].
+    fn set_pace(&self, bytes: u64) -> io::Result<()>;
 }
 
 /// Reads what the kernel holds of a link, and sets how it sends. Cheap to clone.
@@ -108,6 +111,13 @@ impl Probe {
         self.kernel
             .as_ref()
             .map_or(Ok(()), |kernel| kernel.set_notsent_lowat(bytes))
+    }
+
+    /// Makes the kernel send no more than so many bytes a second, evenly. Does nothing for other transports than TCP.
+    pub fn set_pace(&self, bytes: u64) -> io::Result<()> {
+        self.kernel
+            .as_ref()
+            .map_or(Ok(()), |kernel| kernel.set_pace(bytes))
     }
 }
 

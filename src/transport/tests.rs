@@ -491,6 +491,7 @@ async fn tuning_reaches_the_socket() {
         .await
         .unwrap();
     link.info.probe.set_notsent_lowat(32 << 10).unwrap();
+    link.info.probe.set_pace(1 << 20).unwrap();
     link.info.probe.set_nodelay(false).unwrap();
     let info = link.info.probe.kernel_info().unwrap();
     assert_eq!((info.notsent, info.unacked, info.retransmits), (0, 0, 0));

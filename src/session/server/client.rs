@@ -301,6 +301,7 @@ impl ServerSession {
             suspended: false,
             window,
             lowat: 0,
+            pace: u64::MAX,
             echoed: None,
             pulse: Pulse::new(now),
             sequence: 0,

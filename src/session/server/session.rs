@@ -38,6 +38,8 @@ pub(super) struct Session {
     pub(super) window: Window,
     /// Bytes the kernel was told to hold at most; 0 before it was told.
     pub(super) lowat: u32,
+    /// Bytes a second it was told not to exceed.
+    pub(super) pace: u64,
     /// The echo of a ping that the window heard of last.
     pub(super) echoed: Option<Instant>,
     pub(super) pulse: Pulse,
@@ -91,6 +93,7 @@ impl Session {
         // the whole picture comes first: it had better not be larger than what the old path would have taken
         self.window = Window::new(assumed.min(self.window.rate()), now);
         self.lowat = 0;
+        self.pace = u64::MAX;
         self.echoed = None;
         self.pulse = Pulse::new(now);
         self.last_input = now;
@@ -235,15 +238,22 @@ impl Session {
             return;
         };
         if let Some(min_rtt) = info.min_rtt {
-            self.window.observe(Network {
-                rtt: info.rtt,
-                min_rtt,
-                retransmits: info.retransmits,
-            });
+            self.window.observe(
+                Network {
+                    rtt: info.rtt,
+                    min_rtt,
+                    retransmits: info.retransmits,
+                },
+                now,
+            );
         }
         let lowat = self.window.lowat();
         if lowat.abs_diff(self.lowat) > self.lowat / 4 && probe.set_notsent_lowat(lowat).is_ok() {
             self.lowat = lowat;
+        }
+        let pace = self.window.pace(now);
+        if pace.abs_diff(self.pace) > self.pace / 4 && probe.set_pace(pace).is_ok() {
+            self.pace = pace;
         }
     }
 
