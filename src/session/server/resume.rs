@@ -9,12 +9,13 @@ use crate::auth::{Proof, Ticket};
 use crate::codec::Value;
 use crate::packet::Capabilities;
 use crate::protocol::{CloseReason, Connection, Ledger, reason};
+use crate::session::painter::Painter;
 use crate::session::screen::{ClientId, ScreenCommand};
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// What goes on over another connection.
 pub(crate) struct Kept {
@@ -82,6 +83,13 @@ impl fmt::Debug for Kept {
         f.debug_struct("Kept")
             .field("ledger", ledger)
             .finish_non_exhaustive()
+    }
+}
+
+impl Kept {
+    /// What the screen thread should keep of it.
+    pub(super) fn lost(&mut self) -> Option<(u64, oneshot::Sender<Painter>)> {
+        self.session.lost()
     }
 }
 
