@@ -355,8 +355,14 @@ fn large_updates_come_in_pieces() {
 #[test]
 fn a_client_that_comes_back_ends_exact() {
     let (mut losses, mut lost_moves) = (0, 0);
-    for seed in 0..12 {
-        let mut world = World::new(&[Encoding::Jpeg, Encoding::Png]);
+    for seed in 0..80 {
+        let lossy = if seed % 2 == 0 {
+            Encoding::Jpeg
+        } else {
+            Encoding::Png
+        };
+        let mut world = World::new(&[lossy, Encoding::Png]);
+        world.noise(SCREEN.rect());
         let mut state: u32 = seed;
         let mut draw = move |n: u32| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -365,18 +371,14 @@ fn a_client_that_comes_back_ends_exact() {
         let link = LinkSpeed::mbit([2, 50, 1000][draw(3) as usize]);
         let mut way: std::collections::VecDeque<Piece> = std::collections::VecDeque::new();
         let (mut shown, mut confirmed) = (0, 0);
-        for _ in 0..50 {
+        for _ in 0..12 {
             world.now += Duration::from_millis(u64::from(draw(80)));
-            match draw(4) {
-                0 => {
-                    world.puppet.scroll_up(1 + draw(30));
-                    world.painter.damage(SCREEN.rect(), world.now);
-                }
-                1 => world.noise(SCREEN.rect()),
-                _ => {
-                    let (x, y) = (draw(200), draw(120));
-                    world.noise(Rect::new(x as i32, y as i32, 1 + draw(56), 1 + draw(40)));
-                }
+            if draw(4) == 0 {
+                world.puppet.scroll_up(1 + draw(30));
+                world.painter.damage(SCREEN.rect(), world.now);
+            } else {
+                let (x, y) = (draw(200), draw(120));
+                world.noise(Rect::new(x as i32, y as i32, 1 + draw(56), 1 + draw(40)));
             }
             // one update at a time may be wanted, and several be on the way
             way.extend(world.pieces(link));
@@ -409,7 +411,7 @@ fn a_client_that_comes_back_ends_exact() {
         world.finish(link);
         assert!(world.is_exact(), "seed {seed}");
     }
-    assert!(losses > 50 && lost_moves > 3, "{losses} {lost_moves}");
+    assert!(losses > 50 && lost_moves > 4, "{losses} {lost_moves}");
 }
 
 #[test]

@@ -15,8 +15,12 @@ use std::time::Duration;
 const REFUSED: &str = "permission error, there is no such session to resume";
 
 fn wants_ticket() -> (Capabilities, TicketRequest) {
+    wants_ticket_for(&["rgb24"])
+}
+
+fn wants_ticket_for(encodings: &[&str]) -> (Capabilities, TicketRequest) {
     let request = TicketRequest::new().unwrap();
-    let mut caps = hello(&["rgb24"]);
+    let mut caps = hello(encodings);
     caps.set("resume", resume_capability(&request));
     (caps, request)
 }
@@ -143,6 +147,45 @@ async fn a_client_that_comes_back_is_sent_what_changed() {
     let draws = back.shown.draws.lock().unwrap();
     let places: Vec<_> = draws.iter().map(|(_, draw)| draw.rect).collect();
     assert_eq!(places, [changed]);
+}
+
+/// Whatever was on its way, in either direction.
+#[tokio::test]
+async fn a_client_that_comes_back_again_and_again_shows_the_screen() {
+    let world = World::new(ServerConfig::default()).await;
+    let (caps, request) = wants_ticket_for(&["rgb24", "png", "scroll"]);
+    let mut client = world.connect(Dialect::G6, caps).await;
+    let mut ticket = ticket_of(&client.hello().await, request);
+    client.map().await;
+    let mut seed: u32 = 1;
+    let mut draw = move |n: u32| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 12) % n
+    };
+    let noise = |draw: &mut dyn FnMut(u32) -> u32, w, h| {
+        let (x, y) = (draw(SCREEN.w - w), draw(SCREEN.h - h));
+        let rect = Rect::new(x as i32, y as i32, w, h);
+        world
+            .puppet
+            .paint(rect, |_, _| [draw(256) as u8, draw(256) as u8, 5]);
+    };
+    for loss in 0..40 {
+        noise(&mut draw, 300, 150);
+        client.shows(&world.puppet).await;
+        for _ in 0..4 {
+            noise(&mut draw, 20, 9);
+            tokio::time::sleep(Duration::from_micros(draw(1500).into())).await;
+        }
+        world.puppet.scroll_up(draw(20));
+        tokio::time::sleep(Duration::from_micros(draw(1500).into())).await;
+        let shown = Arc::clone(&client.shown);
+        lose(&world, client).await;
+        if loss % 2 == 0 {
+            noise(&mut draw, 9, 9);
+        }
+        client = comes_back(&world, &ticket.prove(0), shown).await;
+        client.shows(&world.puppet).await;
+    }
 }
 
 #[tokio::test]
