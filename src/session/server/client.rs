@@ -104,7 +104,7 @@ pub(super) struct ServerSession {
     /// Who it is was proven before it said hello.
     is_known: bool,
     pub(super) hub: mpsc::UnboundedSender<HubRequest>,
-    hub_inbox: mpsc::UnboundedReceiver<HubMessage>,
+    pub(super) hub_inbox: mpsc::UnboundedReceiver<HubMessage>,
     pub(super) hub_sender: mpsc::UnboundedSender<HubMessage>,
     /// Requests that the hub has not done yet.
     hub_marks: usize,
@@ -578,7 +578,7 @@ impl ServerSession {
         }
     }
 
-    fn setting(&mut self, connection: &mut Connection, setting: Setting) {
+    pub(super) fn setting(&mut self, connection: &mut Connection, setting: Setting) {
         let Stage::Client(session) = &mut self.stage else {
             return;
         };

@@ -1,5 +1,6 @@
 //! Clients whose connection is lost, and those who would like to be them.
 
+use super::requests::{answer, info};
 use super::world::{Acknowledge, Client, Order, SCREEN, Shown, World, hello, within};
 use crate::auth::{Proof, Ticket, TicketRequest};
 use crate::codec::{Dialect, Value};
@@ -7,6 +8,7 @@ use crate::packet::{Capabilities, Packet};
 use crate::protocol::Event;
 use crate::session::client::resume_capability;
 use crate::session::server::{ServerConfig, ServerEnd};
+use crate::session::{Answer, Request};
 use crate::types::Rect;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -185,6 +187,46 @@ async fn a_client_that_comes_back_again_and_again_shows_the_screen() {
         }
         client = comes_back(&world, &ticket.prove(0), shown).await;
         client.shows(&world.puppet).await;
+    }
+}
+
+#[tokio::test]
+async fn settings_hold_for_those_who_are_away() {
+    let world = World::new(ServerConfig::default()).await;
+    let (client, mut ticket) = guest(&world).await;
+    lose(&world, client).await;
+    for words in [
+        &["quality", "40"][..],
+        &["quality", "70"],
+        &["min-quality", "20"],
+        &["speed", "77"],
+        &["bandwidth-limit", "5000000"],
+        &["name", "another", "name"],
+    ] {
+        let words = words.iter().map(|word| (*word).into()).collect();
+        let Answer::Command { code, text } = answer(&world, &Request::Control(words)).await else {
+            panic!("no answer to a command")
+        };
+        assert_eq!(code, 0);
+        assert!(text.ends_with("set for 1 client(s)"), "{text}");
+    }
+    let mut back = shows(&world, &ticket.prove(0)).await;
+    let titled = |packet| match packet {
+        Packet::WindowMetadata(_, metadata) => metadata.get("title").cloned(),
+        _ => None,
+    };
+    assert_eq!(
+        back.packet(titled).await.as_text().as_deref(),
+        Some("another name")
+    );
+    let caps = info(&world).await;
+    for (key, value) in [
+        ("encoding.quality.max", 70),
+        ("encoding.quality.min", 20),
+        ("encoding.speed.cur", 77),
+        ("bandwidth-limit.setting", 5_000_000),
+    ] {
+        assert_eq!(caps.int(&format!("client.{key}")), Some(value), "{key}");
     }
 }
 
