@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use xpra::telemetry::nice;
+
 use crate::outcome::{Graph, Outcome};
 
 const WIDTH: f64 = 900.0;
@@ -124,19 +126,6 @@ fn panel(svg: &mut String, y: f64, end: f64, graph: &Graph, span: (f64, f64), do
 
 fn across(at: f64, end: f64) -> f64 {
     LEFT + (WIDTH - LEFT - RIGHT) * at / end
-}
-
-/// 1, 2 or 5 times a power of ten, no less than `least`.
-fn nice(least: f64) -> f64 {
-    let mut step = 1e-3;
-    loop {
-        for factor in [1.0, 2.0, 5.0] {
-            if step * factor >= least {
-                return step * factor;
-            }
-        }
-        step *= 10.0;
-    }
 }
 
 fn short(value: f64) -> String {

@@ -26,6 +26,8 @@ const REFUSAL_LIMIT: Duration = Duration::from_secs(5);
 /// What is said to those who speak something else, and to those who speak HTTP (`wire.md` 1.9).
 const WORDS: &str = "disconnect: connection failed, ";
 const NO_HTTP: &str = "HTTP/1.1 400 ";
+/// What is said to everybody where nothing but SSH is spoken.
+const SSH_FIRST: &str = "SSH-2.0-xpra-rs_";
 
 const HTTP: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const NOISE: &[u8] = &[0xff; 64];
@@ -56,18 +58,22 @@ fn what_is_not_spoken_is_refused() -> Result<()> {
             (doors.ssl, "noise on ssl", NOISE, WORDS),
             (doors.ws, "SSH on ws", SSH, WORDS),
             (doors.ws, "noise on ws", NOISE, WORDS),
-            (doors.ssh, "HTTP on ssh", HTTP, NO_HTTP),
-            (doors.ssh, "TLS on ssh", TLS, WORDS),
-            (doors.ssh, "noise on ssh", NOISE, WORDS),
+            (doors.ssh, "HTTP on ssh", HTTP, SSH_FIRST),
+            (doors.ssh, "TLS on ssh", TLS, SSH_FIRST),
+            (doors.ssh, "noise on ssh", NOISE, SSH_FIRST),
         ] {
             let answer = ask(port, bytes).context(what)?;
             ensure!(answer.starts_with(words), "{what}: {answer:?}");
         }
-        for (kind, port) in [("ssl", doors.ssl), ("ws", doors.ws), ("ssh", doors.ssh)] {
+        for (kind, port, words) in [
+            ("ssl", doors.ssl, "invalid protocol for this port"),
+            ("ws", doors.ws, "invalid protocol for this port"),
+            ("ssh", doors.ssh, SSH_FIRST),
+        ] {
             let output = room.run(Peer::Ours, &["info", &format!("tcp://127.0.0.1:{port}/")])?;
             let text = String::from_utf8_lossy(&output.stderr);
             ensure!(
-                !output.status.success() && text.contains("invalid protocol for this port"),
+                !output.status.success() && text.contains(words),
                 "xpra on {kind}: {}, {text}",
                 output.status
             );

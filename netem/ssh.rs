@@ -279,6 +279,30 @@ fn xpra3_clients_our_server() -> Result<()> {
     })
 }
 
+/// It says nothing before it knows that it speaks to an SSH server.
+#[test]
+fn ssh_keyscan_finds_our_key() -> Result<()> {
+    with_tools(&["/usr/bin/ssh-keyscan"], &[Peer::Ours], |room| {
+        let source = Display::start(SCREEN, &room.logs())?;
+        let (port, key) = (free_port()?.to_string(), room.path("host_key"));
+        keygen(&key)?;
+        let bind = format!("--bind-ssh=127.0.0.1:{port},ssh-host-key={}", key.display());
+        let _server = Server::start_with(room, Peer::Ours, Mode::Shadow, &source, &[bind])?;
+        let scan = Command::new("/usr/bin/ssh-keyscan")
+            .args(["-t", "ed25519", "-p", &port, "127.0.0.1"])
+            .output()?;
+        let public = fs::read_to_string(key.with_extension("pub"))?;
+        let words: Vec<_> = public.split_whitespace().take(2).collect();
+        let found = String::from_utf8(scan.stdout)?;
+        ensure!(
+            found.trim() == format!("[127.0.0.1]:{port} {}", words.join(" ")),
+            "{found:?} is not {public:?}, {}",
+            String::from_utf8_lossy(&scan.stderr)
+        );
+        Ok(())
+    })
+}
+
 /// Their one attempt to log in is with nothing. It leads to the session, which asks for the password.
 #[test]
 fn paramiko_clients_are_asked_by_the_session() -> Result<()> {

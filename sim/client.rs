@@ -3,6 +3,7 @@
 use crate::server::{Inside, PORT, SCREEN, SERVER, TURN};
 use crate::tap::Valve;
 use crate::trace::{Trace, time};
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -75,6 +76,8 @@ pub(crate) struct Seen {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
     pub(crate) number: u32,
+    /// Of its pixels.
+    pub(crate) hash: u64,
     pub(crate) painted: Duration,
     pub(crate) shown: Duration,
 }
@@ -220,11 +223,18 @@ fn show(
             trace.note(name, format_args!("shows {number}"));
             frames.push(Frame {
                 number,
+                hash: hash(image),
                 painted: server.painted(number).unwrap(),
                 shown: time(),
             });
         }
     }
+}
+
+fn hash(image: Image<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    image.rows().for_each(|row| hasher.write(row));
+    hasher.finish()
 }
 
 /// A client's session with somebody looking over its shoulder.

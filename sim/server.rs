@@ -13,7 +13,7 @@ use xpra::display::card::{Clock, TestCard};
 use xpra::session::now;
 use xpra::session::screen::Worker;
 use xpra::session::server::{self, Arrival, ServerConfig};
-use xpra::transport::{Descriptors, Link, LinkInfo, Probe, TransportKind};
+use xpra::transport::{Link, LinkInfo, TransportKind};
 use xpra::types::Size;
 
 /// What it is called and where it listens.
@@ -123,17 +123,9 @@ async fn accept(
         let peer = turmoil::reverse_lookup(address.ip()).unwrap();
         let valve = Valve::new(serving.grain);
         let info = LinkInfo {
-            kind: TransportKind::Tcp,
             target: format!("tcp://{SERVER}:{PORT}"),
             local: stream.local_addr()?.to_string(),
-            peer: peer.clone(),
-            credentials: None,
-            username: None,
-            is_local: false,
-            tls: None,
-            is_private: false,
-            probe: Probe::default(),
-            descriptors: Descriptors::default(),
+            ..LinkInfo::new(TransportKind::Tcp, peer.as_str())
         };
         inside.0.lock().unwrap().valves.insert(peer, valve.clone());
         let link = Link::new(valve.tap(stream), info);

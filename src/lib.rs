@@ -66,7 +66,8 @@
 //! * **A bound on every number a peer chooses,** checked before it costs memory or time: lengths, counts, depths,
 //!   sizes after decompression ([`codec::Limits`]), picture sizes, pictures in flight.
 //! * **A session is not its connection.** When a connection is lost, both ends keep what the session is and what the
-//!   other has not confirmed ([`protocol::Ledger`]), and go on over the next ([`session::resume`]).
+//!   other has not confirmed ([`protocol::Ledger`], [`delivery::Unconfirmed`]), and go on over the next
+//!   ([`session::resume`]).
 //! * **One owner per connection.** One task owns the [`Connection`](protocol::Connection) and both halves of its
 //!   stream. What others want of it they send; there are no locks around state.
 //! * **One screen thread per server** owns the [`Screen`](display::Screen): it captures, encodes and injects input.

@@ -467,17 +467,10 @@ async fn accept(shared: Shared, links: mpsc::Sender<Arrival>) {
         .await;
         let stream = SimStream::new(shared.clone(), flow, SERVER);
         let info = LinkInfo {
-            kind: TransportKind::Tcp,
             target: "sim".to_owned(),
             local: "server".to_owned(),
-            peer: format!("client {flow}"),
-            credentials: None,
-            is_local: false,
-            tls: None,
-            username: None,
-            is_private: false,
             probe: stream.probe(),
-            descriptors: Default::default(),
+            ..LinkInfo::new(TransportKind::Tcp, format!("client {flow}"))
         };
         let link = Link::new(stream, info);
         let door = Arc::clone(&door);

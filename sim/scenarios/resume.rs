@@ -3,11 +3,18 @@
 use crate::client::{Client, Visit};
 use crate::server::Serving;
 use crate::world::{World, millis, play, seconds};
+use std::collections::BTreeMap;
 use xpra::packet::Packet;
 use xpra::protocol::CloseReason;
+use xpra::session::client::ClientOptions;
 
 fn visit() -> Visit {
+    let options = ClientOptions {
+        quality: Some(100),
+        ..Visit::default().options
+    };
     Visit {
+        options,
         resumes: true,
         ..Visit::default()
     }
@@ -82,5 +89,40 @@ fn a_network_that_comes_back() {
         let info = world.info("info");
         let text = format!("{info:?}");
         assert!(text.contains("77"), "{text}");
+    });
+}
+
+/// Whatever was on its way when a connection ended, what is shown afterwards is the server's screen, to the last pixel:
+/// as somebody sees it who was never away.
+#[test]
+fn many_connections_that_break() {
+    play(|world| {
+        world.serve(Serving {
+            fps: 25,
+            ..Serving::default()
+        });
+        let witness = world.visit("witness", visit());
+        let client = world.visit("client", visit());
+        world.run(seconds(2));
+        // in steps of 7 ms against pictures that come every 40 ms, and by the network's own chance
+        for cut in 0..20 {
+            world.run(millis(400 + cut * 7 % 40));
+            if cut % 4 > 0 {
+                world.server.valve("client").close();
+                continue;
+            }
+            world.sim.partition("server", "client");
+            world.run(millis(2500));
+            world.sim.repair("server", "client");
+        }
+        world.run(seconds(2));
+        assert!(client.seen().ends.len() >= 20, "{}", client.seen().ends.len());
+        assert_eq!(witness.seen().ends, []);
+        let truth: BTreeMap<_, _> = witness.seen().frames.iter().map(|f| (f.number, f.hash)).collect();
+        let frames = client.seen().frames.clone();
+        let known = frames.iter().filter_map(|f| Some((f, truth.get(&f.number)?)));
+        let (right, wrong): (Vec<_>, Vec<_>) = known.partition(|(frame, truth)| frame.hash == **truth);
+        assert!(right.len() > 100, "{}", right.len());
+        assert!(wrong.is_empty(), "{} of {}: {wrong:?}", wrong.len(), right.len());
     });
 }

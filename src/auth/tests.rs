@@ -6,21 +6,14 @@ use super::client::{Reaction, ServerChallenge, Sources};
 use super::digest::{DIGESTS, Digest, Hash, SALT_DIGESTS};
 use super::*;
 use crate::address::{Secret, TransportKind};
-use crate::transport::{LinkInfo, Nobody, Probe};
+use crate::transport::{LinkInfo, Nobody};
 
 pub(super) fn link(peer: &str, is_private: bool) -> LinkInfo {
     LinkInfo {
-        descriptors: crate::transport::Descriptors::default(),
-        kind: TransportKind::Tcp,
         target: "tcp://127.0.0.1:1".to_owned(),
         local: "127.0.0.1:1".to_owned(),
-        peer: peer.to_owned(),
-        credentials: None,
-        is_local: false,
-        tls: None,
-        username: None,
         is_private,
-        probe: Probe::default(),
+        ..LinkInfo::new(TransportKind::Tcp, peer)
     }
 }
 

@@ -9,7 +9,9 @@ mod rate;
 mod recent;
 mod rtt;
 mod share;
+mod unconfirmed;
 mod window;
 
 pub use damage::Damage;
+pub use unconfirmed::Unconfirmed;
 pub use window::{Ack, Network, Window};

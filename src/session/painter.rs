@@ -1,7 +1,7 @@
 //! [`Painter`]: what one client has of the screen, and the pictures that bring it up to date.
 
 use super::area::{Area, Captured};
-use crate::delivery::Damage;
+use crate::delivery::{Damage, Unconfirmed};
 use crate::display::{DisplayError, Screen};
 use crate::mmap::AreaError;
 use crate::picture::{
@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 /// One draw of an update.
 #[derive(Clone, Debug)]
 pub struct Piece {
+    /// Its number, from 1 on.
+    pub sequence: u64,
     /// Where it goes.
     pub rect: Rect,
     /// The pixels.
@@ -45,7 +47,11 @@ pub struct Painter {
     lossy: Vec<(Rect, Instant)>,
     /// To be sent without loss now.
     lossless: Damage,
+    /// What the client has, if it has all that is unconfirmed.
     known: Fingerprint,
+    /// Number of the last piece.
+    sequence: u64,
+    unconfirmed: Unconfirmed,
     scan: Scan,
     finder: ScrollFinder,
     /// Thousandths of what is [estimated](estimate) that lossy pictures have taken lately.
@@ -108,6 +114,8 @@ impl Painter {
             lossy: Vec::new(),
             lossless: Damage::default(),
             known: Fingerprint::new(size, seed()),
+            sequence: 0,
+            unconfirmed: Unconfirmed::default(),
             scan: Scan::new(),
             finder: ScrollFinder::new(),
             swell: 1000,
@@ -130,6 +138,39 @@ impl Painter {
     /// The client takes something else from now on.
     pub fn set_takes(&mut self, takes: Client) {
         self.takes = takes;
+    }
+
+    /// The connection is lost. Of what was sent over it the client has all up to this piece.
+    pub fn lose(&mut self, confirmed: u64) {
+        self.unconfirmed.confirm(confirmed);
+        for rect in self.unconfirmed.lose() {
+            self.known.forget(rect);
+        }
+        // tables grow again when they are needed
+        (self.scan, self.finder) = (Scan::new(), ScrollFinder::new());
+    }
+
+    /// The client is back. It has what it had, and anything may have changed: all is looked at, and sent where it
+    /// differs.
+    pub fn resume(&mut self, size: Size, takes: Client, now: Instant) {
+        self.takes = takes;
+        if size != self.size {
+            self.resize(size, now);
+        }
+        self.damaged = None;
+        self.damage(size.rect(), now);
+    }
+
+    /// The client has this piece and all before.
+    pub fn confirm(&mut self, sequence: u64) {
+        self.unconfirmed.confirm(sequence);
+    }
+
+    /// The number of the next piece, which goes there.
+    fn number(&mut self, rect: Rect) -> u64 {
+        self.sequence += 1;
+        self.unconfirmed.add(self.sequence, rect);
+        self.sequence
     }
 
     /// Pixels changed.
@@ -214,6 +255,7 @@ impl Painter {
                 }
             };
             give(Piece {
+                sequence: self.number(plan.rect),
                 rect: plan.rect,
                 coded,
                 flush: u32::try_from(count - i - 1).unwrap_or(0),
@@ -279,6 +321,7 @@ impl Painter {
         let count = pieces.len();
         for (i, Captured { rect, coded, copied }) in pieces.into_iter().enumerate() {
             give(Piece {
+                sequence: self.number(rect),
                 rect,
                 coded,
                 flush: u32::try_from(count - i - 1).unwrap_or(0),

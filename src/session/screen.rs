@@ -23,7 +23,7 @@ pub struct ClientId(pub u64);
 /// What the screen thread is asked to do.
 #[derive(Debug)]
 pub enum ScreenCommand {
-    /// A client wants pictures; everything is dirty for it.
+    /// A client wants pictures; everything is dirty for it that it does not have already.
     Attach {
         /// Which client.
         client: ClientId,
@@ -33,17 +33,26 @@ pub enum ScreenCommand {
         scroll: bool,
         /// Memory shared with it.
         area: Option<RingWriter>,
+        /// What it has, when it was here before.
+        painter: Option<oneshot::Receiver<Painter>>,
         /// Where its messages go. Pieces are sent only when [wanted](Self::Want); the rest is small and rare.
         sink: mpsc::UnboundedSender<ScreenMessage>,
     },
     /// A client left.
-    Detach(ClientId),
+    Detach {
+        /// Which client.
+        client: ClientId,
+        /// The last piece it is known to have, and where to leave its painter for when it comes back.
+        keep: Option<(u64, oneshot::Sender<Painter>)>,
+    },
     /// The client can take a picture now: capture when something is dirty, once.
     Want {
         /// Which client.
         client: ClientId,
         /// What its link carries.
         link: LinkSpeed,
+        /// The last piece it is known to have.
+        confirmed: u64,
     },
     /// What a client has is unknown: send everything again, losslessly.
     Refresh {
@@ -320,15 +329,18 @@ impl Worker {
                 takes,
                 scroll,
                 area,
+                painter,
                 sink,
             } => {
                 let size = self.screen.size();
                 let format = takes.rgb_formats.best_for(PixelFormat::Bgrx);
-                let mut painter = Painter::new(size, takes, scroll);
+                // it was left by an earlier command
+                let kept = painter.and_then(|mut kept| kept.try_recv().ok());
+                let mut painter = kept.unwrap_or_else(|| Painter::new(size, takes.clone(), scroll));
                 if let Some(ring) = area {
                     painter.set_area(Area::new(ring, format, &mut *self.screen));
                 }
-                painter.damage(size.rect(), now);
+                painter.resume(size, takes, now);
                 // it may have changed since the client was told
                 let _gone = sink.send(ScreenMessage::Resized(size));
                 if let Ok(cursor) = self.screen.cursor() {
@@ -343,9 +355,13 @@ impl Worker {
                     },
                 );
             }
-            ScreenCommand::Detach(client) => {
-                if let Some(mut gone) = self.clients.remove(&client) {
-                    gone.painter.leave_area(&mut *self.screen);
+            ScreenCommand::Detach { client, keep } => {
+                if let Some(Client { mut painter, .. }) = self.clients.remove(&client) {
+                    painter.leave_area(&mut *self.screen);
+                    if let Some((confirmed, keeper)) = keep {
+                        painter.lose(confirmed);
+                        let _gone = keeper.send(painter);
+                    }
                 }
                 self.keymaps.remove(&client);
                 self.claimed.retain(|_, owner| *owner != client);
@@ -354,8 +370,13 @@ impl Worker {
                     soft(self.screen.input(&Input::ReleaseAll))?;
                 }
             }
-            ScreenCommand::Want { client, link } => {
+            ScreenCommand::Want {
+                client,
+                link,
+                confirmed,
+            } => {
                 if let Some(client) = self.clients.get_mut(&client) {
+                    client.painter.confirm(confirmed);
                     client.wants = Some(link);
                 }
             }

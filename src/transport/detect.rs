@@ -95,7 +95,7 @@ impl Spoken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::{LinkInfo, Probe, TransportKind};
+    use crate::transport::{LinkInfo, TransportKind};
     use tokio::io::{AsyncWriteExt, duplex};
 
     #[test]
@@ -144,17 +144,9 @@ mod tests {
         for text in ["", "P", "GET / HTTP/1.1\r\n\r\n", "SSH-2.0-x\r\n"] {
             let (near, mut far) = duplex(64);
             let info = LinkInfo {
-                kind: TransportKind::Tcp,
-                target: String::new(),
-                local: String::new(),
-                peer: String::new(),
-                credentials: None,
                 is_local: true,
-                tls: None,
-                username: None,
                 is_private: true,
-                probe: Probe::default(),
-                descriptors: crate::transport::Descriptors::default(),
+                ..LinkInfo::new(TransportKind::Tcp, "")
             };
             tokio::spawn(async move {
                 for byte in text.as_bytes().chunks(1) {

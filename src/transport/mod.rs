@@ -127,6 +127,25 @@ pub struct LinkInfo {
     pub descriptors: Descriptors,
 }
 
+impl LinkInfo {
+    /// A link to `peer` of which nothing more is known.
+    pub fn new(kind: TransportKind, peer: impl Into<String>) -> Self {
+        Self {
+            kind,
+            target: String::new(),
+            local: String::new(),
+            peer: peer.into(),
+            credentials: None,
+            username: None,
+            is_local: false,
+            tls: None,
+            is_private: false,
+            probe: Probe::default(),
+            descriptors: Descriptors::default(),
+        }
+    }
+}
+
 /// Options of the sockets themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tuning {

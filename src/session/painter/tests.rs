@@ -51,6 +51,16 @@ impl World {
 
     /// Paints once; the encodings used.
     fn paint(&mut self, link: LinkSpeed) -> Vec<Encoding> {
+        let pieces = self.pieces(link);
+        for (i, piece) in pieces.iter().enumerate() {
+            assert_eq!(piece.flush as usize, pieces.len() - i - 1);
+            self.show(piece);
+        }
+        pieces.iter().map(|piece| piece.coded.encoding).collect()
+    }
+
+    /// Paints once, for a client that is still to get it.
+    fn pieces(&mut self, link: LinkSpeed) -> Vec<Piece> {
         let (mut pieces, now) = (Vec::new(), self.now);
         self.painter
             .paint(
@@ -61,15 +71,30 @@ impl World {
                 |piece| pieces.push(piece),
             )
             .unwrap();
+        pieces
+    }
+
+    /// The client gets a piece.
+    fn show(&mut self, piece: &Piece) {
         let mut canvas =
             Canvas::new(&mut self.shown, SCREEN, SCREEN.w as usize * 4, PixelFormat::Bgrx).unwrap();
-        for (i, piece) in pieces.iter().enumerate() {
-            assert_eq!(piece.flush as usize, pieces.len() - i - 1);
-            Decoder::new()
-                .paint(&mut canvas, piece.rect, &piece.coded)
-                .unwrap();
+        Decoder::new()
+            .paint(&mut canvas, piece.rect, &piece.coded)
+            .unwrap();
+    }
+
+    /// Goes on until nothing is due, ever.
+    fn finish(&mut self, link: LinkSpeed) {
+        for _ in 0..1000 {
+            if self.painter.is_due(self.now) {
+                self.paint(link);
+            }
+            match self.painter.deadline() {
+                Some(at) => self.now = self.now.max(at),
+                None => return,
+            }
         }
-        pieces.iter().map(|piece| piece.coded.encoding).collect()
+        panic!("no end");
     }
 
     fn noise(&mut self, rect: Rect) {
@@ -323,4 +348,100 @@ fn large_updates_come_in_pieces() {
             assert!(fits && few, "{encodings:?} {mbit} Mbit/s: {sizes:?}");
         }
     }
+}
+
+/// Whatever was on its way when a connection was lost, and whatever of it had arrived, the client's pixels are those of
+/// the screen in the end. Pieces are lost from any one on, and so are the confirmations of what arrived.
+#[test]
+fn a_client_that_comes_back_ends_exact() {
+    let (mut losses, mut lost_moves) = (0, 0);
+    for seed in 0..80 {
+        let lossy = if seed % 2 == 0 {
+            Encoding::Jpeg
+        } else {
+            Encoding::Png
+        };
+        let mut world = World::new(&[lossy, Encoding::Png]);
+        world.noise(SCREEN.rect());
+        let mut state: u32 = seed;
+        let mut draw = move |n: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 12) % n
+        };
+        let link = LinkSpeed::mbit([2, 50, 1000][draw(3) as usize]);
+        let mut way: std::collections::VecDeque<Piece> = std::collections::VecDeque::new();
+        let (mut shown, mut confirmed) = (0, 0);
+        for _ in 0..12 {
+            world.now += Duration::from_millis(u64::from(draw(80)));
+            if draw(4) == 0 {
+                world.puppet.scroll_up(1 + draw(30));
+                world.painter.damage(SCREEN.rect(), world.now);
+            } else {
+                let (x, y) = (draw(200), draw(120));
+                world.noise(Rect::new(x as i32, y as i32, 1 + draw(56), 1 + draw(40)));
+            }
+            // one update at a time may be wanted, and several be on the way
+            way.extend(world.pieces(link));
+            for _ in 0..draw(8) {
+                let Some(piece) = way.pop_front() else { break };
+                world.show(&piece);
+                shown = piece.sequence;
+            }
+            confirmed += u64::from(draw(5)).min(shown - confirmed);
+            world
+                .painter
+                .confirm(confirmed.saturating_sub(u64::from(draw(3))));
+            if draw(6) == 0 {
+                losses += 1;
+                lost_moves += way
+                    .iter()
+                    .filter(|p| p.coded.encoding == Encoding::Scroll)
+                    .count();
+                way.clear();
+                world.painter.lose(confirmed);
+                // nobody is told of what happens meanwhile
+                world.puppet.scroll_up(draw(20));
+                let takes = world.painter.takes.clone();
+                world.painter.resume(SCREEN, takes, world.now);
+            }
+        }
+        while let Some(piece) = way.pop_front() {
+            world.show(&piece);
+        }
+        world.finish(link);
+        assert!(world.is_exact(), "seed {seed}");
+    }
+    assert!(losses > 50 && lost_moves > 4, "{losses} {lost_moves}");
+}
+
+#[test]
+fn a_client_that_comes_back_is_sent_what_it_lacks() {
+    let mut world = World::new(&[Encoding::Png]);
+    world.noise(SCREEN.rect());
+    world.paint(LinkSpeed::LOCAL);
+    world.noise(Rect::new(0, 0, 64, 10));
+    let confirmed = world.pieces(LinkSpeed::LOCAL).first().unwrap().sequence - 1;
+    world.painter.lose(confirmed);
+    // this is not told while the client is away
+    world.puppet.paint(Rect::new(128, 50, 64, 6), |_, _| [1, 2, 3]);
+    let takes = world.painter.takes.clone();
+    world.painter.resume(SCREEN, takes, world.now);
+    let pieces = world.pieces(LinkSpeed::LOCAL);
+    let sent: u64 = pieces.iter().map(|piece| piece.rect.area()).sum();
+    assert_eq!(sent, 64 * 10 + 64 * 6);
+    pieces.iter().for_each(|piece| world.show(piece));
+    assert!(world.is_exact());
+    // a screen of another size is another screen
+    world.painter.lose(pieces.last().unwrap().sequence);
+    let (larger, takes) = (Size::new(320, 200), world.painter.takes.clone());
+    world.puppet.resize(larger);
+    let mut events = Vec::new();
+    let alarm = crate::system::Alarm::new().unwrap();
+    world
+        .screen
+        .wait(alarm.wake(), Some(Duration::ZERO), &mut events)
+        .unwrap();
+    world.painter.resume(larger, takes, world.now);
+    let sent: u64 = world.pieces(LinkSpeed::LOCAL).iter().map(|p| p.rect.area()).sum();
+    assert_eq!(sent, larger.area());
 }

@@ -11,7 +11,7 @@ use super::load::Load;
 use super::login::{Entrance, answer_of};
 use super::pulse::Pulse;
 use super::request::request_of;
-use super::resume;
+use super::resume::{self, Kept};
 use super::session::{Session, frame};
 use super::sharing::Newcomer;
 use super::{Door, Facts, HubMessage, HubRequest, Setting};
@@ -42,9 +42,11 @@ pub(super) async fn run(link: Link, mut session: ServerSession) {
     let mut connection = Connection::server(&config, session.began);
     let peer = link.info.peer.clone();
     let end = drive(link.stream, &mut connection, &mut session).await;
-    session.screen.send(ScreenCommand::Detach(id));
     let was_client = session.is_client();
-    if let Some(kept) = session.keep(&mut connection, &end) {
+    let mut kept = session.keep(&mut connection, &end);
+    let keep = kept.as_mut().and_then(Kept::lost);
+    session.screen.send(ScreenCommand::Detach { client: id, keep });
+    if let Some(kept) = kept {
         let _ended = session.hub.send(HubRequest::Hold(id, Box::new(kept)));
     }
     // probes connect and say nothing (`endpoints.md` b.5): not worth a line
@@ -102,7 +104,7 @@ pub(super) struct ServerSession {
     /// Who it is was proven before it said hello.
     is_known: bool,
     pub(super) hub: mpsc::UnboundedSender<HubRequest>,
-    hub_inbox: mpsc::UnboundedReceiver<HubMessage>,
+    pub(super) hub_inbox: mpsc::UnboundedReceiver<HubMessage>,
     pub(super) hub_sender: mpsc::UnboundedSender<HubMessage>,
     /// Requests that the hub has not done yet.
     hub_marks: usize,
@@ -304,7 +306,8 @@ impl ServerSession {
             pace: u64::MAX,
             echoed: None,
             pulse: Pulse::new(now),
-            sequence: 0,
+            confirmed: 0,
+            painter: None,
             pieces: VecDeque::new(),
             cursor: None,
             pointer: None,
@@ -576,7 +579,7 @@ impl ServerSession {
         }
     }
 
-    fn setting(&mut self, connection: &mut Connection, setting: Setting) {
+    pub(super) fn setting(&mut self, connection: &mut Connection, setting: Setting) {
         let Stage::Client(session) = &mut self.stage else {
             return;
         };

@@ -53,8 +53,8 @@ impl Counts {
     /// Pictures whose times are remembered until their acknowledgement.
     const MAX_PENDING: usize = 1024;
 
-    pub(super) fn drawn(&mut self, sequence: u64, encoding: Encoding, size: Size, bytes: usize) {
-        self.draws = sequence;
+    pub(super) fn drawn(&mut self, encoding: Encoding, size: Size, bytes: usize) {
+        self.draws += 1;
         self.pixels += size.area();
         self.bytes += bytes as u64;
         let frames = self.frames.entry(encoding.name()).or_default();

@@ -114,7 +114,7 @@ impl Door {
         hub: &mpsc::UnboundedSender<HubRequest>,
     ) -> Option<Visitor> {
         let peer = link.info.peer.clone();
-        let mut spoken = match timeout_at(deadline.into(), Spoken::of(&mut link)).await {
+        let mut spoken = match timeout_at(deadline.into(), self.spoken(&mut link)).await {
             Ok(Ok(spoken)) => spoken,
             Ok(Err(error)) => return ended(&peer, &error),
             Err(_) => {
@@ -149,7 +149,12 @@ impl Door {
                 }
             }
             Spoken::Ssh if is_taken && let Some(server) = &self.ssh => {
-                match ssh::serve(link, server).await {
+                let served = if self.greets() {
+                    ssh::serve_greeted(link, server).await
+                } else {
+                    ssh::serve(link, server).await
+                };
+                match served {
                     Ok(link) => Some(Visitor {
                         // who logged in was asked for what the door asks for
                         is_known: link.info.username.is_some(),
@@ -164,6 +169,19 @@ impl Door {
                 ..Visitor::new(link)
             }),
         }
+    }
+
+    /// What the peer speaks.
+    async fn spoken(&self, link: &mut Link) -> io::Result<Spoken> {
+        if self.greets() {
+            ssh::greet(link).await?;
+        }
+        Spoken::of(link).await
+    }
+
+    /// Whether nothing but SSH is spoken here, which the peer is told first.
+    const fn greets(&self) -> bool {
+        matches!(self.kind, TransportKind::Ssh) && self.ssh.is_some()
     }
 
     /// Whether this protocol is spoken here, on a link on which those around it have been dealt with.

@@ -11,8 +11,8 @@ use crate::picture::Client;
 use crate::protocol::Connection;
 use crate::session::screen::ClientId;
 use crate::session::wall_clock;
-use crate::transport::LinkInfo;
 use crate::transport::tls::TlsFacts;
+use crate::transport::{KernelInfo, LinkInfo};
 use crate::types::{Latencies, Size};
 use std::time::{Duration, Instant};
 
@@ -55,11 +55,18 @@ impl ClientFacts {
         let keepalive = connection.keepalive();
         let seconds = |since: Instant| Value::from(now.saturating_duration_since(since).as_secs());
         let text = |key: &str| Value::from(session.caps.text(key).unwrap_or_default());
+        let kernel = link.probe.kernel_info();
         let mut map = Value::map();
         // the names of the first generations, which users grep for
         map.insert("latency", with_smallest(session.window.latencies()));
-        map.insert("connection", connection_tree(link, connection, session));
-        map.insert("network", network(link, connection, session, now));
+        map.insert(
+            "connection",
+            connection_tree(link, kernel.as_ref(), connection, session),
+        );
+        map.insert(
+            "network",
+            network(link, kernel.as_ref(), connection, session, now),
+        );
         map.insert("damage", damage(session, &out_latency));
         map.insert("batch", batch.clone());
         map.insert("bandwidth-limit", bandwidth(session));
@@ -245,7 +252,12 @@ fn tls(facts: &TlsFacts) -> Value {
     ])
 }
 
-fn connection_tree(link: &LinkInfo, connection: &Connection, session: &SessionView<'_>) -> Value {
+fn connection_tree(
+    link: &LinkInfo,
+    kernel: Option<&KernelInfo>,
+    connection: &Connection,
+    session: &SessionView<'_>,
+) -> Value {
     let stats = connection.stats();
     let counts = |types: &std::collections::BTreeMap<compact_str::CompactString, u64>| {
         Value::Map(
@@ -306,7 +318,7 @@ fn connection_tree(link: &LinkInfo, connection: &Connection, session: &SessionVi
     if let Some(unsent) = link.probe.unsent() {
         socket.insert("notsent", unsent);
     }
-    if let Some(tcp) = link.probe.kernel_info() {
+    if let Some(tcp) = kernel {
         let micros = |d: Duration| Value::from(u64::try_from(d.as_micros()).unwrap_or(u64::MAX));
         let mut info = tree([
             ("rtt", micros(tcp.rtt)),

@@ -639,13 +639,10 @@ impl Hub {
         for entry in self.clients.values() {
             let _gone = entry.sender.send(HubMessage::Setting(setting.clone()));
         }
+        let count = self.clients.len() + self.set_held(&setting);
         (
             0,
-            format!(
-                "{} set for {} client(s)",
-                words.first().unwrap_or(&""),
-                self.clients.len()
-            ),
+            format!("{} set for {count} client(s)", words.first().unwrap_or(&"")),
         )
     }
 

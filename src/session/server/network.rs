@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 /// The tree.
 pub(super) fn network(
     link: &LinkInfo,
+    kernel: Option<&KernelInfo>,
     connection: &Connection,
     session: &SessionView<'_>,
     now: Instant,
@@ -58,8 +59,8 @@ pub(super) fn network(
     if let Some(base) = window.base() {
         map.insert("base-latency", fraction(base));
     }
-    if let Some(kernel) = link.probe.kernel_info() {
-        map.insert("tcp", tcp(&kernel));
+    if let Some(kernel) = kernel {
+        map.insert("tcp", tcp(kernel));
     }
     map
 }

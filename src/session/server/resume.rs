@@ -4,22 +4,28 @@ use super::client::{ServerSession, Stage};
 use super::hello;
 use super::session::Session;
 use super::sharing::Present;
-use super::{Door, Entry, Hub, HubMessage, HubRequest};
+use super::{Door, Entry, Hub, HubMessage, HubRequest, Setting};
 use crate::auth::{Proof, Ticket};
 use crate::codec::Value;
 use crate::packet::Capabilities;
 use crate::protocol::{CloseReason, Connection, Ledger, reason};
+use crate::session::painter::Painter;
 use crate::session::screen::{ClientId, ScreenCommand};
 use bytes::Bytes;
 use std::fmt;
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// What goes on over another connection.
 pub(crate) struct Kept {
     session: Box<Session>,
     ledger: Ledger,
+    /// What the hub said that was not heard.
+    inbox: mpsc::UnboundedReceiver<HubMessage>,
+    /// What control commands changed while it was away: the last of each kind.
+    settings: Vec<Setting>,
 }
 
 /// The right to come back, at the hub.
@@ -85,6 +91,34 @@ impl fmt::Debug for Kept {
     }
 }
 
+impl Kept {
+    /// What the screen thread should keep of it.
+    pub(super) fn lost(&mut self) -> Option<(u64, oneshot::Sender<Painter>)> {
+        self.session.lost()
+    }
+
+    /// The hub says nothing more: takes what it said.
+    fn hear(&mut self) {
+        while let Ok(message) = self.inbox.try_recv() {
+            if let HubMessage::Setting(setting) = message {
+                self.set(&setting);
+            }
+        }
+    }
+
+    /// A control command changes something. False when that cannot wait.
+    fn set(&mut self, setting: &Setting) -> bool {
+        // what the client itself is to do it is told now or never
+        if matches!(setting, Setting::Forward(_)) {
+            return false;
+        }
+        self.settings
+            .retain(|old| discriminant(old) != discriminant(setting));
+        self.settings.push(setting.clone());
+        true
+    }
+}
+
 impl Claim {
     fn accepts(&mut self, proof: &Proof, received: u64, door: &Arc<Door>) -> bool {
         Arc::ptr_eq(&self.door, door) && self.ticket.check(proof, received)
@@ -111,7 +145,12 @@ impl ServerSession {
     pub(super) fn resume(&mut self, connection: &mut Connection, name: String, kept: Kept, now: Instant) {
         let Stage::Heir(received) = self.stage else { return };
         self.stage = Stage::Request;
-        let Kept { mut session, ledger } = kept;
+        let Kept {
+            mut session,
+            ledger,
+            settings,
+            ..
+        } = kept;
         self.session_name = name;
         let size = self.facts.screen.size();
         let mut resume = Value::map();
@@ -132,13 +171,24 @@ impl ServerSession {
             session.attach(&mut self.screen);
         }
         self.stage = Stage::Client(session);
+        for setting in settings {
+            self.setting(connection, setting);
+        }
     }
 
     /// What another connection can go on with, when this one ended for `end`.
     pub(super) fn keep(&mut self, connection: &mut Connection, end: &CloseReason) -> Option<Kept> {
         let ledger = connection.take_ledger().filter(|_| end.is_loss())?;
         match std::mem::replace(&mut self.stage, Stage::Request) {
-            Stage::Client(session) => Some(Kept { session, ledger }),
+            Stage::Client(session) => {
+                let (_, nothing) = mpsc::unbounded_channel();
+                Some(Kept {
+                    session,
+                    ledger,
+                    inbox: std::mem::replace(&mut self.hub_inbox, nothing),
+                    settings: Vec::new(),
+                })
+            }
             _ => None,
         }
     }
@@ -210,7 +260,7 @@ impl Hub {
     }
 
     /// A connection was lost.
-    pub(super) fn hold(&mut self, client: ClientId, kept: Kept) {
+    pub(super) fn hold(&mut self, client: ClientId, mut kept: Kept) {
         // or another took the session
         let Some(Entry {
             present,
@@ -221,6 +271,7 @@ impl Hub {
         else {
             return;
         };
+        kept.hear();
         match heir {
             Some(heir) => self.hand_over(heir, kept, present, claim),
             None => self.hold_on(kept, present, claim),
@@ -242,6 +293,13 @@ impl Hub {
         if was_user && !self.has_users() {
             self.idle_since = Some(crate::session::now());
         }
+    }
+
+    /// A control command changes something for those who are away, too; gives how many they are.
+    pub(super) fn set_held(&mut self, setting: &Setting) -> usize {
+        let held = self.held.iter_mut();
+        held.filter_map(|held| held.kept.set(setting).then_some(()))
+            .count()
     }
 
     /// When the first of those who are away will not be waited for any more.

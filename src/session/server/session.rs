@@ -14,12 +14,13 @@ use crate::mmap::RingWriter;
 use crate::packet::{Capabilities, Draw, DrawAck, KeyAction, Packet, PointerState};
 use crate::picture::{Client, LinkSpeed, Payload};
 use crate::protocol::{Connection, Keepalive};
-use crate::session::painter::Piece;
+use crate::session::painter::{Painter, Piece};
 use crate::session::screen::ScreenCommand;
 use crate::transport::Probe;
 use crate::types::{Encoding, Point, Rect, Size};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// A client that is in.
 pub(super) struct Session {
@@ -43,7 +44,10 @@ pub(super) struct Session {
     /// The echo of a ping that the window heard of last.
     pub(super) echoed: Option<Instant>,
     pub(super) pulse: Pulse,
-    pub(super) sequence: u64,
+    /// The last piece that the client is known to have.
+    pub(super) confirmed: u64,
+    /// What the client has, while there is no screen for it.
+    pub(super) painter: Option<oneshot::Receiver<Painter>>,
     /// The rest of the update that is being sent, so that what is small need not wait for all of it.
     pub(super) pieces: VecDeque<Piece>,
     pub(super) cursor: Option<Cursor>,
@@ -84,13 +88,24 @@ impl Session {
     /// Steps of the wheel that one packet may make.
     const MAX_STEPS: u64 = 10;
 
+    /// The connection is lost: what the screen thread should keep of it.
+    pub(super) fn lost(&mut self) -> Option<(u64, oneshot::Sender<Painter>)> {
+        if !self.attached {
+            return None;
+        }
+        let (keeper, painter) = oneshot::channel();
+        self.painter = Some(painter);
+        Some((self.confirmed, keeper))
+    }
+
     /// The session goes on over another connection: what is known of the old one is not true of it, and what was on
     /// its way is lost.
     pub(super) fn moved(&mut self, assumed: LinkSpeed, now: Instant) {
         self.attached = false;
         self.wanting = false;
+        self.confirmed = 0;
         self.pieces.clear();
-        // the whole picture comes first: it had better not be larger than what the old path would have taken
+        // all that changed comes first, maybe a whole picture: it had better not be larger than what the old path would have taken
         self.window = Window::new(assumed.min(self.window.rate()), now);
         self.lowat = 0;
         self.pace = u64::MAX;
@@ -107,12 +122,14 @@ impl Session {
             return;
         };
         self.attached = true;
-        let (scroll, area, sink) = (self.scroll, self.area.take(), screen.sink());
+        let (scroll, sink) = (self.scroll, screen.sink());
+        let (area, painter) = (self.area.take(), self.painter.take());
         screen.send(ScreenCommand::Attach {
             client: screen.client,
             takes,
             scroll,
             area,
+            painter,
             sink,
         });
     }
@@ -139,6 +156,7 @@ impl Session {
         self.wanting = screen.send(ScreenCommand::Want {
             client: screen.client,
             link,
+            confirmed: self.confirmed,
         });
     }
 
@@ -200,8 +218,7 @@ impl Session {
     }
 
     fn send_piece(&mut self, connection: &mut Connection, piece: Piece, now: Instant) {
-        self.sequence += 1;
-        let (rect, encoding) = (piece.rect, piece.coded.encoding);
+        let (sequence, rect, encoding) = (piece.sequence, piece.rect, piece.coded.encoding);
         let shared = match &piece.coded.data {
             Payload::Shared(spans) => spans.iter().map(|span| span.len as usize).sum(),
             _ => 0,
@@ -210,19 +227,19 @@ impl Session {
             id: SCREEN_WINDOW,
             rect,
             coded: Ok(piece.coded),
-            sequence: self.sequence,
+            sequence,
             flush: piece.flush,
             paint: true,
             speed: Some(piece.speed),
         });
-        self.window.sent(self.sequence, bytes + shared, now);
+        self.window.sent(sequence, bytes + shared, now);
         self.counts.shared(shared as u64, piece.copied);
         self.sending.get_or_insert(piece.captured);
         self.spend(bytes, now);
-        self.counts.drawn(self.sequence, encoding, rect.size(), bytes);
+        self.counts.drawn(encoding, rect.size(), bytes);
         if let Some(damaged) = piece.damaged.filter(|_| piece.flush == 0) {
             self.counts
-                .timed(self.sequence, damaged, piece.captured, piece.encoded);
+                .timed(sequence, damaged, piece.captured, piece.encoded);
         }
     }
 
@@ -262,6 +279,7 @@ impl Session {
         let Some(acked) = self.window.acknowledged(ack.sequence, decode, now) else {
             return;
         };
+        self.confirmed = self.confirmed.max(ack.sequence);
         self.counts.acknowledged(ack, acked, &self.window, now);
         let failed = match dialect {
             Dialect::G3 => ack.decode_time < 0,

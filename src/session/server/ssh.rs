@@ -2,8 +2,8 @@
 
 use crate::address::{Secret, TransportKind};
 use crate::auth::{Chain, Peer, check_password};
+use crate::transport::LinkInfo;
 use crate::transport::ssh::PasswordCheck;
-use crate::transport::{LinkInfo, Probe};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -26,17 +26,9 @@ impl PasswordCheck for SshPasswords {
         peer: &'a str,
     ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
         let info = LinkInfo {
-            kind: TransportKind::Ssh,
-            target: String::new(),
-            local: String::new(),
-            peer: peer.to_owned(),
-            credentials: None,
             username: Some(user.to_owned()),
-            is_local: false,
-            tls: None,
             is_private: true,
-            probe: Probe::default(),
-            descriptors: Default::default(),
+            ..LinkInfo::new(TransportKind::Ssh, peer)
         };
         let peer = Peer::new(info).named(user);
         Box::pin(async { check_password(&self.0, peer, password).await.is_ok() })

@@ -37,7 +37,7 @@ use russh::{Preferred, cipher, compression};
 
 use self::destination::Destination;
 pub use self::keys::SshServerError;
-pub use self::server::{PasswordCheck, SshServer, SshServerOptions, serve};
+pub use self::server::{PasswordCheck, SshServer, SshServerOptions, greet, serve, serve_greeted};
 use super::{ConnectError, ConnectOptions, Link};
 use crate::address::{Address, Remote};
 

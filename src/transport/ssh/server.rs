@@ -19,7 +19,7 @@ use russh::server::{
     Auth, ChannelOpenHandle, Config, Handle, Msg, PublicKeyOffer, Session, VerifiedPublicKey, run_stream,
 };
 use russh::{Channel, ChannelId, ChannelWriteHalf, Disconnect, MethodKind, MethodSet, Pty, SshId};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
@@ -54,6 +54,10 @@ const MAX_ATTEMPTS: usize = 6;
 /// How the identification of paramiko begins, which xpra's clients speak SSH with: it announces each attempt to log in,
 /// and russh answers the first announcement only. So its first attempt, which is with nothing, is its last.
 const ONE_ATTEMPT: &[u8] = b"SSH-2.0-paramiko";
+
+/// Our identification, and how its line ends.
+const OURS: &str = concat!("SSH-2.0-xpra-rs_", env!("CARGO_PKG_VERSION"));
+const END: &[u8] = b"\r\n";
 
 /// The longest identification (RFC 4253, 4.2).
 const IDENTIFICATION: usize = 255;
@@ -124,10 +128,7 @@ impl SshServer {
             return Err(SshServerError::NobodyMayEnter);
         }
         let config = Config {
-            server_id: SshId::Standard(Cow::Borrowed(concat!(
-                "SSH-2.0-xpra-rs_",
-                env!("CARGO_PKG_VERSION")
-            ))),
+            server_id: SshId::Standard(Cow::Borrowed(OURS)),
             methods: MethodSet::from(methods.as_slice()),
             auth_rejection_time: REJECTION,
             auth_rejection_time_initial: Some(Duration::ZERO),
@@ -153,12 +154,28 @@ impl SshServer {
     }
 }
 
+/// Says that SSH is spoken here, before anything is known of the peer (RFC 4253, 4.2): some wait for it.
+pub async fn greet(link: &mut Link) -> io::Result<()> {
+    link.stream.write_all(OURS.as_bytes()).await?;
+    link.stream.write_all(END).await
+}
+
 /// Speaks SSH on `link` until the peer has logged in and asked for the session, and gives the link of the session
 /// itself. Dropping the future ends the connection.
 ///
 /// A link without a `username` is that of somebody who did not log in: the session has to ask
 /// ([`session_asks`](SshServerOptions::session_asks)).
 pub async fn serve(link: Link, server: &Arc<SshServer>) -> io::Result<Link> {
+    serve_after(0, link, server).await
+}
+
+/// The same after [`greet`].
+pub async fn serve_greeted(link: Link, server: &Arc<SshServer>) -> io::Result<Link> {
+    serve_after(OURS.len() + END.len(), link, server).await
+}
+
+/// Serves a peer that has so many bytes of the identification.
+async fn serve_after(said: usize, link: Link, server: &Arc<SshServer>) -> io::Result<Link> {
     let Link { stream, info } = link;
     let (identification, stream) = timeout(HANDSHAKE, identification(stream)).await??;
     let shared = Arc::<Shared>::default();
@@ -177,7 +194,7 @@ pub async fn serve(link: Link, server: &Arc<SshServer>) -> io::Result<Link> {
         found: Some(found),
         serves: None,
     };
-    let wire = Wire::new(stream, Arc::clone(&shared));
+    let wire = Wire::new(stream, Arc::clone(&shared)).after(said);
     let running = run_stream(Arc::clone(&server.config), wire, handler);
     let session = timeout(HANDSHAKE, running).await?.map_err(io::Error::other)?;
     let asked = loop {

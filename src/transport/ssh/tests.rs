@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::address::{Bind, Secret, TransportKind};
 use crate::transport::{
-    LinkInfo, ListenOptions, Listener, Probe, Prompt, conformance, connect as connect_link, listen,
+    LinkInfo, ListenOptions, Listener, Prompt, conformance, connect as connect_link, listen,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -438,19 +438,7 @@ async fn a_peer_that_says_nothing_or_nonsense_is_let_go() {
 async fn a_peer_has_its_time_and_no_more() {
     let world = World::new(|_| {}).await;
     let (_ours, theirs) = tokio::io::duplex(1 << 16);
-    let info = LinkInfo {
-        kind: TransportKind::Tcp,
-        target: String::new(),
-        local: String::new(),
-        peer: "peer".to_owned(),
-        credentials: None,
-        username: None,
-        is_local: false,
-        tls: None,
-        is_private: false,
-        probe: Probe::default(),
-        descriptors: Default::default(),
-    };
+    let info = LinkInfo::new(TransportKind::Tcp, "peer");
     let served = serve(Link::new(theirs, info), &world.server).await;
     assert_eq!(served.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
 }

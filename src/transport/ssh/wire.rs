@@ -27,6 +27,8 @@ pub(super) struct Wire<S> {
     ahead: BytesMut,
     /// The end was seen while reading ahead.
     has_ended: bool,
+    /// Bytes to be written next that the peer has already.
+    said: usize,
     shared: Arc<Shared>,
 }
 
@@ -36,8 +38,15 @@ impl<S: Stream> Wire<S> {
             stream,
             ahead: BytesMut::new(),
             has_ended: false,
+            said: 0,
             shared,
         }
+    }
+
+    /// So many of the first bytes were written by somebody else: they are not written again.
+    pub(super) const fn after(mut self, said: usize) -> Self {
+        self.said = said;
+        self
     }
 
     /// Reads what has come, up to the limit. The end, or an error, is left for whoever reads in earnest.
@@ -74,6 +83,11 @@ impl<S: Stream> AsyncRead for Wire<S> {
 
 impl<S: Stream> AsyncWrite for Wire<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.said > 0 {
+            let skipped = self.said.min(buf.len());
+            self.said -= skipped;
+            return Poll::Ready(Ok(skipped));
+        }
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         if written.is_pending() {
             self.shared.check(cx)?;

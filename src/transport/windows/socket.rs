@@ -8,9 +8,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::descriptors::Descriptors;
 use super::pipe::PipeStream;
-use super::probe::Probe;
 use super::{LinkInfo, TransportKind, Tuning};
 
 /// Slices the system takes at once; more are left for the next write.
@@ -68,17 +66,11 @@ impl Socket {
             }
         };
         LinkInfo {
-            kind,
             target,
             local,
-            peer,
-            credentials: None,
-            username: None,
             is_local,
-            tls: None,
             is_private: is_local,
-            probe: Probe::default(),
-            descriptors: Descriptors,
+            ..LinkInfo::new(kind, peer)
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::transport::{Link, Probe, TransportKind};
+use crate::transport::{Link, TransportKind};
 
 #[derive(Debug)]
 struct Known;
@@ -72,17 +72,10 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 
 fn info() -> LinkInfo {
     LinkInfo {
-        kind: TransportKind::Tcp,
-        target: String::new(),
         local: "127.0.0.1:14500".to_owned(),
-        peer: "127.0.0.1:5".to_owned(),
-        credentials: None,
         is_local: true,
-        tls: None,
-        username: None,
         is_private: true,
-        probe: Probe::default(),
-        descriptors: Default::default(),
+        ..LinkInfo::new(TransportKind::Tcp, "127.0.0.1:5")
     }
 }
 

@@ -13,13 +13,13 @@ use crate::session::{Answer, Asker, Request, ask};
 use crate::types::{Point, Rect};
 use std::time::Duration;
 
-async fn answer(world: &World, request: &Request) -> Answer {
+pub(super) async fn answer(world: &World, request: &Request) -> Answer {
     let open = async || Ok::<_, std::convert::Infallible>(world.stream().await.into());
     let Ok(answer) = ask(open, request, Asker::default()).await;
     answer.unwrap()
 }
 
-async fn info(world: &World) -> Capabilities {
+pub(super) async fn info(world: &World) -> Capabilities {
     let request = Request::Info {
         subsystems: Vec::new(),
     };

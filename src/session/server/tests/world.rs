@@ -78,10 +78,20 @@ impl World {
 
     /// A client that says this and does nothing more by itself.
     pub(super) async fn connect(&self, dialect: Dialect, hello: Capabilities) -> Client {
+        self.connect_showing(dialect, hello, Arc::new(Shown::new(SCREEN)))
+            .await
+    }
+
+    /// One that shows something already.
+    pub(super) async fn connect_showing(
+        &self,
+        dialect: Dialect,
+        hello: Capabilities,
+        shown: Arc<Shown>,
+    ) -> Client {
         let link = self.stream().await;
         let (orders, inbox) = mpsc::unbounded_channel();
         let (outbox, seen) = mpsc::unbounded_channel();
-        let shown = Arc::new(Shown::new(SCREEN));
         let mut viewer = Viewer {
             orders: inbox,
             seen: outbox,
@@ -142,7 +152,7 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    fn new(size: Size) -> Self {
+    pub(super) fn new(size: Size) -> Self {
         Self {
             pixels: Mutex::new((size, vec![0; size.area() as usize * 4])),
             draws: Mutex::default(),

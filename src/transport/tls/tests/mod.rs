@@ -25,7 +25,7 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 use super::*;
 use crate::address::{Address, Bind, DEFAULT_MIN_PORT, TransportKind};
 use crate::transport::{
-    ConnectError, ConnectOptions, Link, LinkInfo, ListenOptions, Listener, Probe, connect, listen,
+    ConnectError, ConnectOptions, Link, LinkInfo, ListenOptions, Listener, connect, listen,
 };
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -142,17 +142,9 @@ pub(super) async fn listener() -> (Listener, String) {
 /// A link over any stream.
 pub(super) fn link(stream: impl crate::transport::Stream + 'static) -> Link {
     let info = LinkInfo {
-        kind: TransportKind::Ssl,
         target: "ssl://test/".to_owned(),
         local: "here".to_owned(),
-        peer: "there".to_owned(),
-        credentials: None,
-        is_local: false,
-        tls: None,
-        username: None,
-        is_private: false,
-        probe: Probe::default(),
-        descriptors: Default::default(),
+        ..LinkInfo::new(TransportKind::Ssl, "there")
     };
     Link::new(stream, info)
 }
