@@ -12,10 +12,10 @@ use anyhow::{Result, anyhow};
 
 use crate::link::SECOND;
 use crate::outcome::{Graph, Outcome};
-use crate::probe::{Probe, Shown};
+use crate::probe::Shown;
 use crate::profile::{Event, Profile, What};
 use crate::source::Sent;
-use crate::stage::{Choice, Stage, WINDOW};
+use crate::stage::{Choice, Stage};
 use crate::wire::Look;
 
 /// How long the last picture may take.
@@ -32,13 +32,13 @@ pub(crate) fn play(profile: &Profile, choice: &Choice) -> Result<Outcome> {
     stage.attach()?;
     let origin = stage.attached()?;
     let first = began.elapsed();
-    let probe = Probe::start(&stage.screen, origin, WINDOW)?;
+    let probe = stage.subject.probe(&stage.screen, origin)?;
 
-    let (source, fps) = (Arc::clone(&stage.source), profile.fps);
+    let (subject, fps) = (Arc::clone(&stage.subject), profile.fps);
     let left = Duration::from_secs(profile.seconds).saturating_sub(first);
     // numbers have 16 bits
     let frames = u32::try_from(left.as_millis())?.saturating_mul(fps) / 1000;
-    let drawing = thread::spawn(move || source.draw(1..=frames.min(0xffff), fps));
+    let drawing = thread::spawn(move || subject.draw(1..=frames.min(0xffff), fps));
     let mut notes = act(&mut stage, &profile.events, began, left + first)?;
     let sent = drawing.join().map_err(|_| anyhow!("the source panicked"))??;
 
@@ -247,8 +247,7 @@ fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Processes that want to run, in the mean of the last minute.
-/// The load of the machine now.
+/// The load of the machine: processes that want to run, in the mean of the last minute.
 pub(crate) fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()

@@ -9,16 +9,17 @@ use rustix::process::Signal;
 use xpra::types::{Point, Size};
 
 use crate::display::Display;
+use crate::lab::Noise;
 use crate::peer::{Peer, Room, Via};
 use crate::place::Place;
 use crate::process::Process;
 use crate::profile::Profile;
 use crate::router::Router;
-use crate::source::Source;
-use crate::start::{first_picture, vnc_server, vnc_viewer};
+use crate::start::{vnc_server, vnc_viewer};
+use crate::subject::Subject;
 use crate::wire::{Medium, Wire};
 
-/// What is shared.
+/// What is shared, unless it is noise.
 pub(crate) const WINDOW: Size = Size::new(1280, 720);
 /// The client's screen: viewers put a frame around what they show.
 pub(crate) const SCREEN: Size = Size::new(1600, 900);
@@ -49,13 +50,15 @@ pub(crate) struct Choice {
     pub(crate) server_arguments: Vec<String>,
     pub(crate) client_arguments: Vec<String>,
     pub(crate) medium: Medium,
+    /// What is drawn; text, a pattern and a film when left out.
+    pub(crate) noise: Option<Noise>,
 }
 
 /// Everything that runs. The parts are dropped in this order.
 pub(crate) struct Stage {
     client: Option<Process>,
     _server: Option<Process>,
-    pub(crate) source: Arc<Source>,
+    pub(crate) subject: Arc<Subject>,
     pub(crate) screen: Display,
     _display: Display,
     pub(crate) server_place: Place,
@@ -90,12 +93,12 @@ impl Stage {
             Contender::Xpra(peer) => start_xpra(&room, &server_place, peer, choice),
         };
         let (display, server) = started.inspect_err(|_| room.print_logs())?;
-        let source = Arc::new(Source::open(&display, WINDOW)?);
+        let subject = Arc::new(Subject::open(&display, choice.noise)?);
         let screen = Display::start(SCREEN, &room.logs())?;
         Ok(Self {
             client: None,
             _server: server,
-            source,
+            subject,
             screen,
             _display: display,
             server_place,
@@ -141,6 +144,10 @@ impl Stage {
             }
         };
         let mut command = self.client_place.enclose(&command);
+        if let Some(noise) = choice.noise {
+            let names: Vec<_> = noise.encodings().iter().map(|encoding| encoding.name()).collect();
+            command.arg(format!("--encodings={}", names.join(",")));
+        }
         command.args(&choice.client_arguments);
         let log = self.room.logs().join("client.log");
         self.client = Some(Process::start("client", command, &log)?);
@@ -150,7 +157,7 @@ impl Stage {
     /// Waits for the first picture: where the source's window is on the client's screen.
     pub(crate) fn attached(&mut self) -> Result<Point> {
         let client = self.client.as_mut().context("there is no client")?;
-        first_picture(&self.screen, client, &self.room, READY)
+        self.subject.find(&self.screen, client, &self.room)
     }
 
     /// What `info` prints of the session, asked for where the server is.
@@ -200,7 +207,7 @@ fn start_vnc(room: &Room, place: &Place, choice: &Choice) -> Result<(Display, Op
 }
 
 fn start_xpra(room: &Room, place: &Place, peer: Peer, choice: &Choice) -> Result<(Display, Option<Process>)> {
-    let display = Display::start(WINDOW, &room.logs())?;
+    let display = Display::start(Subject::size(choice.noise), &room.logs())?;
     let mut command = room.command(peer, Some(&display))?;
     let guard = if choice.transport == "ssh" {
         ",auth=none"
