@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::cores;
 use crate::lab::{self, Noise, Setup};
@@ -101,12 +101,7 @@ pub(crate) fn compare(
 }
 
 fn row(profile: &Profile, choice: &Choice, medium: Option<Medium>, rounds: u32) -> Result<Row> {
-    let algorithm = match choice.congestion_control.as_str() {
-        "cubic" => Algorithm::Cubic,
-        "bbr" => Algorithm::Bbr,
-        "reno" => Algorithm::Reno,
-        other => bail!("the simulation has no {other}"),
-    };
+    let algorithm = Algorithm::named(&choice.congestion_control)?;
     let simulate = |seed: &u64| lab::play(&Setup::new(profile.clone(), *seed, algorithm)).outcome;
     let sim = Figures::of(&cores::each(&SEEDS, simulate));
     let medium = medium.map_or_else(|| Medium::best(profile), Ok)?;

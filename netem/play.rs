@@ -1,15 +1,13 @@
 //! [`play`]: a profile on real kernels, from the client's start to the last picture.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
+use crate::flow::Flow;
 use crate::link::SECOND;
 use crate::outcome::{Graph, Outcome};
 use crate::probe::Shown;
@@ -20,8 +18,6 @@ use crate::wire::Look;
 
 /// How long the last picture may take.
 const DRAIN: Duration = Duration::from_secs(3);
-/// Where other flows go.
-const SINK: u16 = 14600;
 
 /// Plays it.
 pub(crate) fn play(profile: &Profile, choice: &Choice) -> Result<Outcome> {
@@ -69,9 +65,9 @@ fn act(stage: &mut Stage, events: &[Event], began: Instant, long: Duration) -> R
     for (at, what, begins, bytes) in cues {
         wait(stage, began + Duration::from_nanos(at), &mut notes, began)?;
         match (what, begins) {
-            (What::Upload, true) => flow = Some(Flow::start(stage, "cubic", u64::MAX)?),
+            (What::Upload, true) => flow = Some(Flow::start(&stage.ends, "cubic", u64::MAX)?),
             (What::Upload, false) => drop(flow.take()),
-            (What::Transfer, true) => flow = Some(Flow::start(stage, "", bytes)?),
+            (What::Transfer, true) => flow = Some(Flow::start(&stage.ends, "", bytes)?),
             (What::Freeze | What::Stall, hangs) => stage.hang(hangs)?,
             (What::Roam, true) => stage.roam()?,
             // the link does that itself, and transfers and new addresses stay
@@ -97,57 +93,6 @@ fn wait(stage: &mut Stage, until: Instant, notes: &mut Vec<String>, began: Insta
         }
     }
     Ok(())
-}
-
-/// Bytes of somebody else, from the server's place to the client's.
-struct Flow {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Flow {
-    fn start(stage: &Stage, congestion_control: &'static str, bytes: u64) -> Result<Self> {
-        let address = SocketAddr::from((stage.client_place.address(), SINK));
-        let listener = stage.client_place.inside(move || TcpListener::bind(address))??;
-        let mut stream = stage.server_place.inside(move || TcpStream::connect(address))??;
-        if !congestion_control.is_empty() {
-            rustix::net::sockopt::set_tcp_congestion(&stream, congestion_control)?;
-        }
-        let (mut sink, _) = listener.accept()?;
-        thread::spawn(move || {
-            let mut buffer = vec![0; 1 << 16];
-            while sink.read(&mut buffer).is_ok_and(|count| count > 0) {}
-        });
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        stream.set_write_timeout(Some(Duration::from_millis(100)))?;
-        let thread = thread::spawn(move || {
-            let (block, mut left) = (vec![0; 1 << 16], bytes);
-            while left > 0 && !stopped.load(Ordering::Relaxed) {
-                // a full buffer is no end
-                left = left.saturating_sub(stream.write(&block).unwrap_or(0) as u64);
-            }
-            if left > 0 {
-                // what was not sent is not wanted any more
-                socket2::SockRef::from(&stream)
-                    .set_linger(Some(Duration::ZERO))
-                    .ok();
-            }
-        });
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Flow {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
-        }
-    }
 }
 
 fn evaluate(profile: &Profile, began: Instant, sent: &[Sent], shown: &[Shown], looks: &[Look]) -> Outcome {

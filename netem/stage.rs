@@ -14,10 +14,9 @@ use crate::peer::{Peer, Room, Via};
 use crate::place::Place;
 use crate::process::Process;
 use crate::profile::Profile;
-use crate::router::Router;
 use crate::start::{vnc_server, vnc_viewer};
 use crate::subject::Subject;
-use crate::wire::{Medium, Wire};
+use crate::wire::{Ends, Medium, SERVER, Wire};
 
 /// What is shared, unless it is noise.
 pub(crate) const WINDOW: Size = Size::new(1280, 720);
@@ -28,9 +27,7 @@ pub(crate) const READY: Duration = Duration::from_secs(40);
 /// The session's port.
 const PORT: u16 = 14500;
 
-/// The places' addresses, and the one the client moves to.
-const SERVER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
-const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
+/// Where the client moves to.
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 3);
 
 /// Who is measured.
@@ -61,10 +58,7 @@ pub(crate) struct Stage {
     pub(crate) subject: Arc<Subject>,
     pub(crate) screen: Display,
     _display: Display,
-    pub(crate) server_place: Place,
-    pub(crate) client_place: Place,
-    /// Between the two, until the link begins.
-    router: Option<Place>,
+    pub(crate) ends: Ends,
     room: Room,
     choice: Choice,
 }
@@ -73,24 +67,10 @@ impl Stage {
     /// Starts all but the client.
     pub(crate) fn new(choice: &Choice) -> Result<Self> {
         let room = Room::new()?;
-        let (mut server_place, mut client_place) = (
-            Place::new(SERVER, choice.medium.kind())?,
-            Place::new(CLIENT, choice.medium.kind())?,
-        );
-        for place in [&mut server_place, &mut client_place] {
-            place.set_congestion_control(&choice.congestion_control)?;
-        }
-        let router = match choice.medium {
-            Medium::Netem => Some(Router::join(&server_place, &client_place)?),
-            Medium::Tun => {
-                server_place.set_up()?;
-                client_place.set_up()?;
-                None
-            }
-        };
+        let ends = Ends::new(choice.medium, &choice.congestion_control)?;
         let started = match choice.contender {
-            Contender::Vnc => start_vnc(&room, &server_place, choice),
-            Contender::Xpra(peer) => start_xpra(&room, &server_place, peer, choice),
+            Contender::Vnc => start_vnc(&room, &ends.server, choice),
+            Contender::Xpra(peer) => start_xpra(&room, &ends.server, peer, choice),
         };
         let (display, server) = started.inspect_err(|_| room.print_logs())?;
         let subject = Arc::new(Subject::open(&display, choice.noise)?);
@@ -101,9 +81,7 @@ impl Stage {
             subject,
             screen,
             _display: display,
-            server_place,
-            client_place,
-            router,
+            ends,
             room,
             choice: choice.clone(),
         })
@@ -111,8 +89,7 @@ impl Stage {
 
     /// Makes the link what the profile says.
     pub(crate) fn begin(&mut self, profile: &Profile) -> Result<Wire> {
-        let places = [&self.server_place, &self.client_place];
-        Wire::start(places, self.router.take(), profile, PORT)
+        self.ends.begin(profile, PORT)
     }
 
     /// Starts a client, in place of the one there is.
@@ -143,7 +120,7 @@ impl Stage {
                 command
             }
         };
-        let mut command = self.client_place.enclose(&command);
+        let mut command = self.ends.client.enclose(&command);
         if let Some(noise) = choice.noise {
             let names: Vec<_> = noise.encodings().iter().map(|encoding| encoding.name()).collect();
             command.arg(format!("--encodings={}", names.join(",")));
@@ -165,7 +142,7 @@ impl Stage {
         let url = format!("{}://{SERVER}:{PORT}/", self.choice.transport);
         let mut command = self.room.command(Peer::Ours, None)?;
         command.args(["info", &url]).args(Peer::Ours.quiet(&self.room));
-        let output = self.server_place.enclose(&command).output()?;
+        let output = self.ends.server.enclose(&command).output()?;
         ensure!(
             output.status.success(),
             "info: {}",
@@ -188,7 +165,7 @@ impl Stage {
 
     /// The client's machine gets another address. Ours finds out by itself, users of others attach again.
     pub(crate) fn roam(&mut self) -> Result<()> {
-        self.client_place.move_to(ELSEWHERE)?;
+        self.ends.client.move_to(ELSEWHERE)?;
         if self.choice.contender == Contender::Xpra(Peer::Ours) {
             return Ok(());
         }

@@ -17,6 +17,7 @@ mod cores;
 #[allow(dead_code, reason = "shared with the interop tests, which use other parts")]
 mod display;
 mod emulator;
+mod flow;
 #[allow(
     dead_code,
     unused_imports,
@@ -27,6 +28,7 @@ mod lab;
 #[allow(dead_code, reason = "shared with the simulation, which uses other parts")]
 #[path = "../sim/link/mod.rs"]
 mod link;
+mod media;
 mod meter;
 #[allow(dead_code, reason = "shared with the simulation, which uses other parts")]
 mod outcome;
@@ -86,6 +88,10 @@ struct Options {
     /// without names all of them.
     #[arg(long, value_name = "LINKS", value_delimiter = ',', num_args = 0..=1, default_missing_value = "all")]
     calibrate: Option<Vec<String>>,
+    /// Play one flow and its echoes over links of netem/profiles.toml, in simulated time and by all this kernel has, and compare;
+    /// without names over all of them.
+    #[arg(long, value_name = "LINKS", value_delimiter = ',', num_args = 0..=1, default_missing_value = "all")]
+    media: Option<Vec<String>>,
     /// How the client reaches the server: tcp, ssl, ws, ssh, ...
     #[arg(long, default_value = "tcp")]
     transport: String,
@@ -120,12 +126,14 @@ fn main() -> Result<()> {
     if let Some(ways) = &options.meter {
         return meter::measure(ways, options.rounds, options.out.as_deref());
     }
+    if let Some(names) = &options.media {
+        return media::compare(&Profile::of(names)?, &options.cc, options.out.as_deref());
+    }
     let Some(names) = (options.calibrate.clone()).or_else(|| Some(vec![options.profile.clone()?])) else {
-        println!("netem: cargo netem -- --profile NAME, --calibrate, --meter, or --help");
+        println!("netem: cargo netem -- --profile NAME, --calibrate, --media, --meter, or --help");
         return Ok(());
     };
-    let profiles = names.iter().map(|name| Profile::named(name));
-    let profiles = profiles.collect::<Result<Vec<_>>>()?.concat();
+    let profiles = Profile::of(&names)?;
     if let Some(missing) = missing(options.peer) {
         println!("skipped: {missing}");
         return Ok(());

@@ -3,6 +3,7 @@
 use super::MSS;
 use super::bbr::Bbr;
 use crate::link::{MILLISECOND, Nanos, SECOND, whole};
+use anyhow::{Result, bail};
 
 /// The window at the start (RFC 6928).
 pub(crate) const INITIAL: u64 = 10 * MSS;
@@ -16,6 +17,18 @@ pub(crate) enum Algorithm {
     #[default]
     Cubic,
     Bbr,
+}
+
+impl Algorithm {
+    /// As Linux calls it.
+    pub(crate) fn named(name: &str) -> Result<Self> {
+        Ok(match name {
+            "bbr" => Self::Bbr,
+            "cubic" => Self::Cubic,
+            "reno" => Self::Reno,
+            _ => bail!("cubic, reno or bbr"),
+        })
+    }
 }
 
 /// What an acknowledgement taught.
