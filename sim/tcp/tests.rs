@@ -143,10 +143,11 @@ fn cubic_grows_along_its_curve_after_a_loss() {
         net.run(net.now + MILLISECOND);
         begin = net.info(flow, SERVER).window;
     }
-    assert!(begin.abs_diff(most * 7 / 10) <= MSS, "{begin} of {most}");
+    // in whole segments, before and after
+    assert!(begin.abs_diff(most * 7 / 10) <= 2 * MSS, "{begin} of {most}");
     let since = net.now;
-    // the last two segments take cbrt(2 / 0.4) s of it
-    let k = (most as f64 / MSS as f64 * 0.3 / 0.4).cbrt() - 5f64.cbrt();
+    // it is two away when the curve, which is rounded up, is three away: the last cbrt(3 / 0.4) s of it
+    let k = (most as f64 / MSS as f64 * 0.3 / 0.4).cbrt() - 7.5f64.cbrt();
     let mut back = 0.0;
     while net.info(flow, SERVER).window + 2 * MSS < most {
         net.run(net.now + 10 * MILLISECOND);
@@ -372,4 +373,20 @@ fn bbr_and_a_sender_of_pictures() {
         );
         net.consume(flow, CLIENT, 12_500);
     }
+}
+
+/// 10 Mbit/s, 40 ms, one packet of a hundred lost: Linux 6.18 brought 2.85 to 3.08 Mbit/s over the TUN emulator.
+#[test]
+fn random_loss_costs_cubic_what_it_costs_linux() {
+    let rates = (1..=10).map(|seed| {
+        let lossy = Shape {
+            loss: 10_000,
+            ..shape(10 * MBIT, 20 * MILLISECOND, 1_250_000)
+        };
+        let mut net = Network::new([lossy.clone(), lossy], seed);
+        let flow = net.transfer(SERVER, Algorithm::Cubic, 1 << 40);
+        goodput(&mut net, flow, 10 * SECOND, 110 * SECOND)
+    });
+    let mean = rates.sum::<f64>() / 10.0;
+    assert!((mean - 2.95).abs() < 0.12, "{mean}");
 }
