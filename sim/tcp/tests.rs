@@ -285,6 +285,9 @@ fn what_the_kernel_says_is_so() {
     for tenth in 20..100 {
         net.write(flow, SERVER, 200_000, waker);
         net.run(tenth * SECOND / 10);
+        if let Readable::Bytes(bytes) = net.readable(flow, CLIENT, waker) {
+            net.consume(flow, CLIENT, bytes);
+        }
     }
     let info = net.info(flow, SERVER);
     let rate = info.rate.unwrap() as f64 * 8.0 / 1e6;
@@ -361,21 +364,24 @@ fn bbr_and_a_sender_of_pictures() {
     net.run(100 * SECOND);
     let flow = net.connect(Algorithm::Bbr);
     net.run(101 * SECOND);
+    let mut late = Vec::new();
     for frame in 1010..1300 {
         let at = frame * SECOND / 10;
         net.run(at);
         net.write(flow, SERVER, 12_500, waker);
         net.run(at + 70 * MILLISECOND);
-        assert_eq!(
-            net.readable(flow, CLIENT, waker),
-            Readable::Bytes(12_500),
-            "{frame}"
-        );
-        net.consume(flow, CLIENT, 12_500);
+        if let Readable::Bytes(bytes) = net.readable(flow, CLIENT, waker) {
+            net.consume(flow, CLIENT, bytes);
+        }
+        let [written, read] = net.carried(flow, SERVER);
+        late.extend((read < written).then_some(frame));
     }
+    // but for two tenths of a second in ten, in which it looks for the shortest round trip
+    assert!(late.len() <= 6, "{late:?}");
 }
 
-/// 10 Mbit/s, 40 ms, one packet of a hundred lost: Linux 6.18 brought 2.85 to 3.08 Mbit/s over the TUN emulator.
+/// 10 Mbit/s, 40 ms, one packet of a hundred lost: Linux 6.18 brought 2.85 to 3.08 Mbit/s over the TUN emulator, 2.93
+/// in the mean.
 #[test]
 fn random_loss_costs_cubic_what_it_costs_linux() {
     let rates = (1..=10).map(|seed| {
@@ -388,5 +394,5 @@ fn random_loss_costs_cubic_what_it_costs_linux() {
         goodput(&mut net, flow, 10 * SECOND, 110 * SECOND)
     });
     let mean = rates.sum::<f64>() / 10.0;
-    assert!((mean - 2.95).abs() < 0.12, "{mean}");
+    assert!((mean / 2.93 - 1.0).abs() < 0.05, "{mean}");
 }
