@@ -232,10 +232,11 @@ fn table(rows: &[Row], constants: usize, own: Own) -> String {
     text
 }
 
-/// In percent, but of nearly nothing in milliseconds.
+/// In percent, but in what it is where the simulation takes hardly any time.
 fn difference(sim: f64, real: f64) -> String {
-    if sim < 2.0 {
+    let percent = (real - sim) / sim * 100.0;
+    if percent > 1000.0 {
         return format!("{:+.1}", real - sim);
     }
-    format!("{:+.0} %", (real - sim) / sim * 100.0)
+    format!("{percent:+.0} %")
 }
