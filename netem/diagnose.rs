@@ -24,12 +24,11 @@ use crate::picture::Picture;
 use crate::place::{Kind, Place};
 use crate::process::{Process, until};
 use crate::profile::Profile;
+use crate::wire::{Ends, Medium, SERVER};
 use crate::with;
 
 const SCREEN: Size = Size::new(640, 480);
 const LIMIT: Duration = Duration::from_secs(40);
-const SERVER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
-const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
 const PORT: u16 = 14500;
 
 /// How often a round is begun that a busy machine may spoil.
@@ -43,8 +42,7 @@ struct Scene<'a> {
     room: &'a Room,
     server: Process,
     source: Display,
-    client_place: Place,
-    _server_place: Place,
+    ends: Ends,
     _link: Emulator,
 }
 
@@ -76,12 +74,7 @@ enum Verdict {
 
 impl<'a> Scene<'a> {
     fn new(room: &'a Room, ways: [Shape; 2]) -> Result<Self> {
-        let (mut server_place, mut client_place) =
-            (Place::new(SERVER, Kind::Tun)?, Place::new(CLIENT, Kind::Tun)?);
-        for place in [&mut server_place, &mut client_place] {
-            place.set_congestion_control("cubic")?;
-            place.set_up()?;
-        }
+        let ends = Ends::new(Medium::Tun, "cubic")?;
         let source = Display::start(SCREEN, &room.logs())?;
         let mut command = room.command(Peer::Ours, Some(&source))?;
         command
@@ -89,15 +82,14 @@ impl<'a> Scene<'a> {
             .arg(format!("--bind-tcp={SERVER}:{PORT}"))
             .args(Peer::Ours.quiet(room));
         let log = room.logs().join("server.log");
-        let mut server = Process::start("server", server_place.enclose(&command), &log)?;
+        let mut server = Process::start("server", ends.server.enclose(&command), &log)?;
         server.wait_for_log("xpra is ready.", LIMIT)?;
-        let link = Emulator::start(&server_place, &client_place, ways, PORT)?;
+        let link = Emulator::start(&ends.server, &ends.client, ways, PORT)?;
         Ok(Self {
             room,
             server,
             source,
-            client_place,
-            _server_place: server_place,
+            ends,
             _link: link,
         })
     }
@@ -108,7 +100,7 @@ impl<'a> Scene<'a> {
         command
             .args([verb, &format!("tcp://{SERVER}:{PORT}/")])
             .args(Peer::Ours.quiet(self.room));
-        Ok(self.client_place.enclose(&command))
+        Ok(self.ends.client.enclose(&command))
     }
 
     /// What `diagnose` says.

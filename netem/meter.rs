@@ -19,13 +19,13 @@ use xpra::types::{Latencies, Point};
 use crate::display::Display;
 use crate::peer::{Mode, Peer, Room, Server, Via, free_port};
 use crate::play;
-use crate::probe::{Probe, Shown};
+use crate::probe::Shown;
 use crate::process::Process;
 use crate::profile::Profile;
 use crate::report;
-use crate::source::{Sent, Source};
-use crate::stage::{Choice, Contender, READY, SCREEN, Stage, WINDOW};
-use crate::start::first_picture;
+use crate::source::Sent;
+use crate::stage::{Choice, Contender, SCREEN, Stage, WINDOW};
+use crate::subject::Subject;
 use crate::wire::Medium;
 
 /// Frames a second.
@@ -116,7 +116,7 @@ fn on_one_machine(way: &str) -> Result<Row> {
     };
     let server = Server::start_also(&room, Peer::Ours, Mode::Shadow, &display, &bind)
         .inspect_err(|_| room.print_logs())?;
-    let source = Arc::new(Source::open(&display, WINDOW)?);
+    let subject = Subject::open(&display, None)?;
     let screen = Display::start(SCREEN, &room.logs())?;
     let url = match way {
         "mmap" | "unix" => server.url(Peer::Ours, Via::Unix),
@@ -130,8 +130,8 @@ fn on_one_machine(way: &str) -> Result<Row> {
         .arg(format!("--mmap={}", if way == "mmap" { "yes" } else { "no" }))
         .args(Peer::Ours.quiet(&room));
     let mut client = Process::start("client", command, &room.logs().join("client.log"))?;
-    let origin = first_picture(&screen, &mut client, &room, READY)?;
-    compare(way, &source, &screen, origin, || {
+    let origin = subject.find(&screen, &mut client, &room)?;
+    compare(way, &subject, &screen, origin, || {
         server.ask(&room, Peer::Ours, Via::Unix, &["info"])
     })
 }
@@ -146,12 +146,13 @@ fn slowed(name: &str) -> Result<Row> {
         server_arguments: vec![],
         client_arguments: vec![],
         medium: Medium::Tun,
+        noise: None,
     })?;
     let link = stage.begin(profile)?;
     stage.attach()?;
     let origin = stage.attached()?;
-    let source = Arc::clone(&stage.source);
-    let row = compare(&format!("tcp, {name}"), &source, &stage.screen, origin, || {
+    let subject = Arc::clone(&stage.subject);
+    let row = compare(&format!("tcp, {name}"), &subject, &stage.screen, origin, || {
         stage.info()
     });
     link.finish();
@@ -161,16 +162,16 @@ fn slowed(name: &str) -> Result<Row> {
 /// Draws, looks, and asks the server afterwards.
 fn compare(
     way: &str,
-    source: &Source,
+    subject: &Subject,
     screen: &Display,
     origin: Point,
     info: impl Fn() -> Result<String>,
 ) -> Result<Row> {
-    let probe = Probe::start(screen, origin, WINDOW)?;
+    let probe = subject.probe(screen, origin)?;
     let [before, frames] = SECONDS.map(|seconds| seconds * FPS);
-    source.draw_in_one(1..=before, FPS)?;
+    subject.draw_in_one(1..=before, FPS)?;
     let earlier = told(&info()?, "count")?;
-    let sent = source.draw_in_one(before + 1..=before + frames, FPS)?;
+    let sent = subject.draw_in_one(before + 1..=before + frames, FPS)?;
     thread::sleep(DRAIN);
     let info = info()?;
     let mut seen = pictures(&sent, &probe.finish()?);

@@ -102,7 +102,7 @@ impl Outcome {
 }
 
 /// The smallest value that `percent` of the rising `values` do not exceed; infinite when there is none.
-fn percentile(values: &[f64], percent: usize) -> f64 {
+pub(crate) fn percentile(values: &[f64], percent: usize) -> f64 {
     let rank = (values.len() * percent).div_ceil(100);
     values
         .get(rank.saturating_sub(1))

@@ -1,27 +1,23 @@
 //! [`play`]: a profile on real kernels, from the client's start to the last picture.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
+use crate::flow::Flow;
 use crate::link::SECOND;
 use crate::outcome::{Graph, Outcome};
-use crate::probe::{Probe, Shown};
+use crate::probe::Shown;
 use crate::profile::{Event, Profile, What};
 use crate::source::Sent;
-use crate::stage::{Choice, Stage, WINDOW};
+use crate::stage::{Choice, Stage};
 use crate::wire::Look;
 
 /// How long the last picture may take.
 const DRAIN: Duration = Duration::from_secs(3);
-/// Where other flows go.
-const SINK: u16 = 14600;
 
 /// Plays it.
 pub(crate) fn play(profile: &Profile, choice: &Choice) -> Result<Outcome> {
@@ -32,13 +28,13 @@ pub(crate) fn play(profile: &Profile, choice: &Choice) -> Result<Outcome> {
     stage.attach()?;
     let origin = stage.attached()?;
     let first = began.elapsed();
-    let probe = Probe::start(&stage.screen, origin, WINDOW)?;
+    let probe = stage.subject.probe(&stage.screen, origin)?;
 
-    let (source, fps) = (Arc::clone(&stage.source), profile.fps);
+    let (subject, fps) = (Arc::clone(&stage.subject), profile.fps);
     let left = Duration::from_secs(profile.seconds).saturating_sub(first);
     // numbers have 16 bits
     let frames = u32::try_from(left.as_millis())?.saturating_mul(fps) / 1000;
-    let drawing = thread::spawn(move || source.draw(1..=frames.min(0xffff), fps));
+    let drawing = thread::spawn(move || subject.draw(1..=frames.min(0xffff), fps));
     let mut notes = act(&mut stage, &profile.events, began, left + first)?;
     let sent = drawing.join().map_err(|_| anyhow!("the source panicked"))??;
 
@@ -69,9 +65,9 @@ fn act(stage: &mut Stage, events: &[Event], began: Instant, long: Duration) -> R
     for (at, what, begins, bytes) in cues {
         wait(stage, began + Duration::from_nanos(at), &mut notes, began)?;
         match (what, begins) {
-            (What::Upload, true) => flow = Some(Flow::start(stage, "cubic", u64::MAX)?),
+            (What::Upload, true) => flow = Some(Flow::start(&stage.ends, "cubic", u64::MAX)?),
             (What::Upload, false) => drop(flow.take()),
-            (What::Transfer, true) => flow = Some(Flow::start(stage, "", bytes)?),
+            (What::Transfer, true) => flow = Some(Flow::start(&stage.ends, "", bytes)?),
             (What::Freeze | What::Stall, hangs) => stage.hang(hangs)?,
             (What::Roam, true) => stage.roam()?,
             // the link does that itself, and transfers and new addresses stay
@@ -97,57 +93,6 @@ fn wait(stage: &mut Stage, until: Instant, notes: &mut Vec<String>, began: Insta
         }
     }
     Ok(())
-}
-
-/// Bytes of somebody else, from the server's place to the client's.
-struct Flow {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Flow {
-    fn start(stage: &Stage, congestion_control: &'static str, bytes: u64) -> Result<Self> {
-        let address = SocketAddr::from((stage.client_place.address(), SINK));
-        let listener = stage.client_place.inside(move || TcpListener::bind(address))??;
-        let mut stream = stage.server_place.inside(move || TcpStream::connect(address))??;
-        if !congestion_control.is_empty() {
-            rustix::net::sockopt::set_tcp_congestion(&stream, congestion_control)?;
-        }
-        let (mut sink, _) = listener.accept()?;
-        thread::spawn(move || {
-            let mut buffer = vec![0; 1 << 16];
-            while sink.read(&mut buffer).is_ok_and(|count| count > 0) {}
-        });
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        stream.set_write_timeout(Some(Duration::from_millis(100)))?;
-        let thread = thread::spawn(move || {
-            let (block, mut left) = (vec![0; 1 << 16], bytes);
-            while left > 0 && !stopped.load(Ordering::Relaxed) {
-                // a full buffer is no end
-                left = left.saturating_sub(stream.write(&block).unwrap_or(0) as u64);
-            }
-            if left > 0 {
-                // what was not sent is not wanted any more
-                socket2::SockRef::from(&stream)
-                    .set_linger(Some(Duration::ZERO))
-                    .ok();
-            }
-        });
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Flow {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
-        }
-    }
 }
 
 fn evaluate(profile: &Profile, began: Instant, sent: &[Sent], shown: &[Shown], looks: &[Look]) -> Outcome {
@@ -247,8 +192,7 @@ fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Processes that want to run, in the mean of the last minute.
-/// The load of the machine now.
+/// The load of the machine: processes that want to run, in the mean of the last minute.
 pub(crate) fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()

@@ -135,6 +135,12 @@ impl Profile {
         table.into_iter().map(read).collect()
     }
 
+    /// Those, or all.
+    pub(crate) fn of(names: &[String]) -> Result<Vec<Self>> {
+        let profiles = names.iter().map(|name| Self::named(name));
+        Ok(profiles.collect::<Result<Vec<_>>>()?.concat())
+    }
+
     /// That one, or all.
     pub(crate) fn named(name: &str) -> Result<Vec<Self>> {
         let mut all = Self::all()?;

@@ -9,16 +9,16 @@ use rustix::process::Signal;
 use xpra::types::{Point, Size};
 
 use crate::display::Display;
+use crate::lab::Noise;
 use crate::peer::{Peer, Room, Via};
 use crate::place::Place;
 use crate::process::Process;
 use crate::profile::Profile;
-use crate::router::Router;
-use crate::source::Source;
-use crate::start::{first_picture, vnc_server, vnc_viewer};
-use crate::wire::{Medium, Wire};
+use crate::start::{vnc_server, vnc_viewer};
+use crate::subject::Subject;
+use crate::wire::{Ends, Medium, SERVER, Wire};
 
-/// What is shared.
+/// What is shared, unless it is noise.
 pub(crate) const WINDOW: Size = Size::new(1280, 720);
 /// The client's screen: viewers put a frame around what they show.
 pub(crate) const SCREEN: Size = Size::new(1600, 900);
@@ -27,9 +27,7 @@ pub(crate) const READY: Duration = Duration::from_secs(40);
 /// The session's port.
 const PORT: u16 = 14500;
 
-/// The places' addresses, and the one the client moves to.
-const SERVER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
-const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
+/// Where the client moves to.
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 3);
 
 /// Who is measured.
@@ -49,19 +47,18 @@ pub(crate) struct Choice {
     pub(crate) server_arguments: Vec<String>,
     pub(crate) client_arguments: Vec<String>,
     pub(crate) medium: Medium,
+    /// What is drawn; text, a pattern and a film when left out.
+    pub(crate) noise: Option<Noise>,
 }
 
 /// Everything that runs. The parts are dropped in this order.
 pub(crate) struct Stage {
     client: Option<Process>,
     _server: Option<Process>,
-    pub(crate) source: Arc<Source>,
+    pub(crate) subject: Arc<Subject>,
     pub(crate) screen: Display,
     _display: Display,
-    pub(crate) server_place: Place,
-    pub(crate) client_place: Place,
-    /// Between the two, until the link begins.
-    router: Option<Place>,
+    pub(crate) ends: Ends,
     room: Room,
     choice: Choice,
 }
@@ -70,37 +67,21 @@ impl Stage {
     /// Starts all but the client.
     pub(crate) fn new(choice: &Choice) -> Result<Self> {
         let room = Room::new()?;
-        let (mut server_place, mut client_place) = (
-            Place::new(SERVER, choice.medium.kind())?,
-            Place::new(CLIENT, choice.medium.kind())?,
-        );
-        for place in [&mut server_place, &mut client_place] {
-            place.set_congestion_control(&choice.congestion_control)?;
-        }
-        let router = match choice.medium {
-            Medium::Netem => Some(Router::join(&server_place, &client_place)?),
-            Medium::Tun => {
-                server_place.set_up()?;
-                client_place.set_up()?;
-                None
-            }
-        };
+        let ends = Ends::new(choice.medium, &choice.congestion_control)?;
         let started = match choice.contender {
-            Contender::Vnc => start_vnc(&room, &server_place, choice),
-            Contender::Xpra(peer) => start_xpra(&room, &server_place, peer, choice),
+            Contender::Vnc => start_vnc(&room, &ends.server, choice),
+            Contender::Xpra(peer) => start_xpra(&room, &ends.server, peer, choice),
         };
         let (display, server) = started.inspect_err(|_| room.print_logs())?;
-        let source = Arc::new(Source::open(&display, WINDOW)?);
+        let subject = Arc::new(Subject::open(&display, choice.noise)?);
         let screen = Display::start(SCREEN, &room.logs())?;
         Ok(Self {
             client: None,
             _server: server,
-            source,
+            subject,
             screen,
             _display: display,
-            server_place,
-            client_place,
-            router,
+            ends,
             room,
             choice: choice.clone(),
         })
@@ -108,8 +89,7 @@ impl Stage {
 
     /// Makes the link what the profile says.
     pub(crate) fn begin(&mut self, profile: &Profile) -> Result<Wire> {
-        let places = [&self.server_place, &self.client_place];
-        Wire::start(places, self.router.take(), profile, PORT)
+        self.ends.begin(profile, PORT)
     }
 
     /// Starts a client, in place of the one there is.
@@ -140,7 +120,11 @@ impl Stage {
                 command
             }
         };
-        let mut command = self.client_place.enclose(&command);
+        let mut command = self.ends.client.enclose(&command);
+        if let Some(noise) = choice.noise {
+            let names: Vec<_> = noise.encodings().iter().map(|encoding| encoding.name()).collect();
+            command.arg(format!("--encodings={}", names.join(",")));
+        }
         command.args(&choice.client_arguments);
         let log = self.room.logs().join("client.log");
         self.client = Some(Process::start("client", command, &log)?);
@@ -150,7 +134,7 @@ impl Stage {
     /// Waits for the first picture: where the source's window is on the client's screen.
     pub(crate) fn attached(&mut self) -> Result<Point> {
         let client = self.client.as_mut().context("there is no client")?;
-        first_picture(&self.screen, client, &self.room, READY)
+        self.subject.find(&self.screen, client, &self.room)
     }
 
     /// What `info` prints of the session, asked for where the server is.
@@ -158,7 +142,7 @@ impl Stage {
         let url = format!("{}://{SERVER}:{PORT}/", self.choice.transport);
         let mut command = self.room.command(Peer::Ours, None)?;
         command.args(["info", &url]).args(Peer::Ours.quiet(&self.room));
-        let output = self.server_place.enclose(&command).output()?;
+        let output = self.ends.server.enclose(&command).output()?;
         ensure!(
             output.status.success(),
             "info: {}",
@@ -181,7 +165,7 @@ impl Stage {
 
     /// The client's machine gets another address. Ours finds out by itself, users of others attach again.
     pub(crate) fn roam(&mut self) -> Result<()> {
-        self.client_place.move_to(ELSEWHERE)?;
+        self.ends.client.move_to(ELSEWHERE)?;
         if self.choice.contender == Contender::Xpra(Peer::Ours) {
             return Ok(());
         }
@@ -200,7 +184,7 @@ fn start_vnc(room: &Room, place: &Place, choice: &Choice) -> Result<(Display, Op
 }
 
 fn start_xpra(room: &Room, place: &Place, peer: Peer, choice: &Choice) -> Result<(Display, Option<Process>)> {
-    let display = Display::start(WINDOW, &room.logs())?;
+    let display = Display::start(Subject::size(choice.noise), &room.logs())?;
     let mut command = room.command(peer, Some(&display))?;
     let guard = if choice.transport == "ssh" {
         ",auth=none"

@@ -10,13 +10,25 @@
     reason = "a tool for developers ends at the first thing that is not as expected"
 )]
 
+mod calibrate;
 mod chart;
+#[path = "../sim/cores.rs"]
+mod cores;
 #[allow(dead_code, reason = "shared with the interop tests, which use other parts")]
 mod display;
 mod emulator;
+mod flow;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared with the simulation, which uses other parts"
+)]
+#[path = "../sim/lab/mod.rs"]
+mod lab;
 #[allow(dead_code, reason = "shared with the simulation, which uses other parts")]
 #[path = "../sim/link/mod.rs"]
 mod link;
+mod media;
 mod meter;
 #[allow(dead_code, reason = "shared with the simulation, which uses other parts")]
 mod outcome;
@@ -40,6 +52,14 @@ mod source;
 mod stage;
 #[path = "../benches/glass/start.rs"]
 mod start;
+mod subject;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared with the simulation, which uses other parts"
+)]
+#[path = "../sim/tcp/mod.rs"]
+mod tcp;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -64,6 +84,14 @@ struct Options {
     /// netem/profiles.toml; without names over all ways on one machine and one slow link.
     #[arg(long, value_name = "WAYS", value_delimiter = ',', num_args = 0..=1, default_missing_value = "all")]
     meter: Option<Vec<String>>,
+    /// Play links of netem/profiles.toml in simulated time and on this machine's kernels, with the same pictures, and compare;
+    /// without names all of them.
+    #[arg(long, value_name = "LINKS", value_delimiter = ',', num_args = 0..=1, default_missing_value = "all")]
+    calibrate: Option<Vec<String>>,
+    /// Play one flow and its echoes over links of netem/profiles.toml, in simulated time and by all this kernel has, and compare;
+    /// without names over all of them.
+    #[arg(long, value_name = "LINKS", value_delimiter = ',', num_args = 0..=1, default_missing_value = "all")]
+    media: Option<Vec<String>>,
     /// How the client reaches the server: tcp, ssl, ws, ssh, ...
     #[arg(long, default_value = "tcp")]
     transport: String,
@@ -98,11 +126,14 @@ fn main() -> Result<()> {
     if let Some(ways) = &options.meter {
         return meter::measure(ways, options.rounds, options.out.as_deref());
     }
-    let Some(name) = &options.profile else {
-        println!("netem: cargo netem -- --profile NAME, --meter, or --help");
+    if let Some(names) = &options.media {
+        return media::compare(&Profile::of(names)?, &options.cc, options.out.as_deref());
+    }
+    let Some(names) = (options.calibrate.clone()).or_else(|| Some(vec![options.profile.clone()?])) else {
+        println!("netem: cargo netem -- --profile NAME, --calibrate, --media, --meter, or --help");
         return Ok(());
     };
-    let profiles = Profile::named(name)?;
+    let profiles = Profile::of(&names)?;
     if let Some(missing) = missing(options.peer) {
         println!("skipped: {missing}");
         return Ok(());
@@ -114,7 +145,17 @@ fn main() -> Result<()> {
         server_arguments: options.server_arg.clone(),
         client_arguments: options.client_arg.clone(),
         medium: Medium::Tun,
+        noise: None,
     };
+    if options.calibrate.is_some() {
+        return calibrate::compare(
+            &profiles,
+            &choice,
+            options.link,
+            options.rounds,
+            options.out.as_deref(),
+        );
+    }
     let mut outcomes = Vec::new();
     for profile in (0..options.rounds).flat_map(|_| &profiles) {
         eprintln!(

@@ -33,6 +33,19 @@ pub(crate) struct Look {
     pub(crate) bytes: u64,
 }
 
+/// Where a server and a client are.
+pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
+pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
+
+/// The places of both, and what is between them.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    pub(crate) server: Place,
+    pub(crate) client: Place,
+    /// Until a link begins.
+    router: Option<Place>,
+}
+
 /// A link that is being played.
 #[derive(Debug)]
 pub(crate) enum Wire {
@@ -43,21 +56,23 @@ pub(crate) enum Wire {
 impl Medium {
     /// The best one this machine has for that profile.
     pub(crate) fn best(profile: &Profile) -> Result<Self> {
-        let trial = Place::new(Ipv4Addr::LOCALHOST, Kind::Bare)?;
-        let has = trial.run("tc qdisc add dev lo root netem delay 1ms").is_ok();
-        Ok(if has && Router::can(profile) {
+        Ok(if Self::Netem.can(profile)? {
             Self::Netem
         } else {
             Self::Tun
         })
     }
 
-    /// What a place needs for it.
-    pub(crate) const fn kind(self) -> Kind {
-        match self {
-            Self::Netem => Kind::Bare,
-            Self::Tun => Kind::Tun,
-        }
+    /// Whether this machine has it and it can play that.
+    pub(crate) fn can(self, profile: &Profile) -> Result<bool> {
+        Ok(match self {
+            Self::Netem => {
+                let trial = Place::new(Ipv4Addr::LOCALHOST, Kind::Bare)?;
+                let has = trial.run("tc qdisc add dev lo root netem delay 1ms").is_ok();
+                has && Router::can(profile)
+            }
+            Self::Tun => true,
+        })
     }
 }
 
@@ -70,20 +85,47 @@ impl fmt::Display for Medium {
     }
 }
 
-impl Wire {
-    /// Begins; time is counted from now. `port` is the session's at `server`, `router` what netem needs.
-    pub(crate) fn start(
-        [server, client]: [&Place; 2],
-        router: Option<Place>,
-        profile: &Profile,
-        port: u16,
-    ) -> Result<Self> {
-        Ok(match router {
-            Some(router) => Self::Netem(Router::start(router, profile)?),
-            None => Self::Tun(Emulator::start(server, client, profile.ways.clone(), port)?),
+impl Ends {
+    /// New ones, both of that congestion control; the link is still perfect, or not there.
+    pub(crate) fn new(medium: Medium, congestion_control: &str) -> Result<Self> {
+        let kind = match medium {
+            Medium::Netem => Kind::Bare,
+            Medium::Tun => Kind::Tun,
+        };
+        let (mut server, mut client) = (Place::new(SERVER, kind)?, Place::new(CLIENT, kind)?);
+        for place in [&mut server, &mut client] {
+            place.set_congestion_control(congestion_control)?;
+        }
+        let router = match medium {
+            Medium::Netem => Some(Router::join(&server, &client)?),
+            Medium::Tun => {
+                server.set_up()?;
+                client.set_up()?;
+                None
+            }
+        };
+        Ok(Self {
+            server,
+            client,
+            router,
         })
     }
 
+    /// Begins a link between them; time is counted from now. `port` is the session's at the server.
+    pub(crate) fn begin(&mut self, profile: &Profile, port: u16) -> Result<Wire> {
+        Ok(match self.router.take() {
+            Some(router) => Wire::Netem(Router::start(router, profile)?),
+            None => Wire::Tun(Emulator::start(
+                &self.server,
+                &self.client,
+                profile.ways.clone(),
+                port,
+            )?),
+        })
+    }
+}
+
+impl Wire {
     /// When it began.
     pub(crate) const fn began(&self) -> Instant {
         match self {

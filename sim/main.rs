@@ -15,7 +15,11 @@
 
 mod client;
 mod cores;
-#[allow(dead_code, reason = "shared with the tool, which uses other parts")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared with the tools, which use other parts"
+)]
 mod lab;
 #[allow(dead_code, reason = "shared with the tool, which uses other parts")]
 mod link;

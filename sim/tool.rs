@@ -13,6 +13,7 @@
 #[path = "../netem/chart.rs"]
 mod chart;
 mod cores;
+#[allow(unused_imports, reason = "shared with `cargo netem`, which uses other parts")]
 mod lab;
 #[allow(
     dead_code,
@@ -21,6 +22,7 @@ mod lab;
 mod link;
 #[path = "../netem/outcome.rs"]
 mod outcome;
+#[allow(dead_code, reason = "shared with `cargo netem`, which uses other parts")]
 #[path = "../netem/profile.rs"]
 mod profile;
 #[path = "../netem/report.rs"]
@@ -54,7 +56,7 @@ struct Options {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Congestion control of both ends: cubic, reno or bbr.
-    #[arg(long, default_value = "cubic", value_parser = parse_cc)]
+    #[arg(long, default_value = "cubic", value_parser = Algorithm::named)]
     cc: Algorithm,
     /// Damage comes in parts, in any order, some of it twice and some of it late.
     #[arg(long)]
@@ -124,13 +126,4 @@ fn main() -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
-}
-
-fn parse_cc(text: &str) -> Result<Algorithm, String> {
-    match text {
-        "bbr" => Ok(Algorithm::Bbr),
-        "cubic" => Ok(Algorithm::Cubic),
-        "reno" => Ok(Algorithm::Reno),
-        _ => Err("cubic, reno or bbr".to_owned()),
-    }
 }

@@ -36,8 +36,6 @@ pub(crate) struct Probe {
 impl Probe {
     /// Looks at `screen`, where the source's window of `size` is shown at `origin`.
     pub(crate) fn start(screen: &Display, origin: Point, size: Size) -> Result<Self> {
-        let (conn, _) = screen.connect()?;
-        let root = screen.root();
         let rows = Layout::new(size).strips().map(|strip| {
             Rect::new(
                 origin.x + strip.x,
@@ -46,9 +44,23 @@ impl Probe {
                 1,
             )
         });
+        // The frame is there when its last part is: both ends of the changed area show it.
+        Self::start_reading(screen, rows.to_vec(), |rows| {
+            rows.iter().map(|row| read_code(row)).min().flatten()
+        })
+    }
+
+    /// Looks at these rows of pixels, in which `read` finds the number of a frame, once all of it is there.
+    pub(crate) fn start_reading(
+        screen: &Display,
+        rows: Vec<Rect>,
+        read: impl Fn(&[Vec<u8>]) -> Option<u32> + Send + 'static,
+    ) -> Result<Self> {
+        let (conn, _) = screen.connect()?;
+        let root = screen.root();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || watch(&conn, root, rows, &stopped));
+        let thread = thread::spawn(move || watch(&conn, root, &rows, read, &stopped));
         Ok(Self { stop, thread })
     }
 
@@ -59,19 +71,23 @@ impl Probe {
     }
 }
 
-fn watch(conn: &RustConnection, root: Window, rows: [Rect; 2], stop: &AtomicBool) -> Result<Vec<Shown>> {
+fn watch(
+    conn: &RustConnection,
+    root: Window,
+    rows: &[Rect],
+    read: impl Fn(&[Vec<u8>]) -> Option<u32>,
+    stop: &AtomicBool,
+) -> Result<Vec<Shown>> {
     let mut shown = Vec::new();
     let mut last = 0;
     let mut missed = Instant::now();
     while !stop.load(Ordering::Relaxed) {
-        let numbers = look(conn, root, rows)?;
+        let pixels = look(conn, root, rows)?;
         let at = Instant::now();
-        // The frame is there when its last part is: both ends of the changed area show it.
-        if let [Some(top), Some(bottom)] = numbers
-            && top.min(bottom) > last
+        if let Some(number) = read(&pixels)
+            && number > last
         {
-            last = top.min(bottom);
-            let number = last;
+            last = number;
             shown.push(Shown { number, missed, at });
         }
         missed = at;
@@ -80,14 +96,14 @@ fn watch(conn: &RustConnection, root: Window, rows: [Rect; 2], stop: &AtomicBool
     Ok(shown)
 }
 
-/// What both rows of cells show, read in one round trip.
-fn look(conn: &RustConnection, root: Window, rows: [Rect; 2]) -> Result<[Option<u32>; 2]> {
-    let ask = |row: Rect| -> Result<_> {
+/// The pixels of all rows, read in one round trip.
+pub(crate) fn look(conn: &RustConnection, root: Window, rows: &[Rect]) -> Result<Vec<Vec<u8>>> {
+    let ask = |row: &Rect| -> Result<_> {
         let (x, y) = (i16::try_from(row.x)?, i16::try_from(row.y)?);
         let (w, h) = (u16::try_from(row.w)?, u16::try_from(row.h)?);
         Ok(conn.get_image(ImageFormat::Z_PIXMAP, root, x, y, w, h, u32::MAX)?)
     };
-    let (top, bottom) = (ask(rows[0])?, ask(rows[1])?);
+    let asked = rows.iter().map(ask).collect::<Result<Vec<_>>>()?;
     conn.flush()?;
-    Ok([read_code(&top.reply()?.data), read_code(&bottom.reply()?.data)])
+    asked.into_iter().map(|answer| Ok(answer.reply()?.data)).collect()
 }

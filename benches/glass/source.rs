@@ -215,15 +215,11 @@ impl Source {
         fps: u32,
         picture: impl Fn(&Self, u32) -> Result<()>,
     ) -> Result<Vec<Sent>> {
-        let start = Instant::now();
-        let mut sent = Vec::new();
-        for (turn, number) in (1u32..).zip(numbers) {
-            let due = start + Duration::from_secs(1) * turn / fps;
-            thread::sleep(due.saturating_duration_since(Instant::now()));
+        each(numbers, fps, |number, due| {
+            due.wait();
             picture(self, number)?;
-            sent.push(self.number(number)?);
-        }
-        Ok(sent)
+            self.number(number)
+        })
     }
 
     fn draw_halves(&self, number: u32) -> Result<()> {
@@ -265,16 +261,46 @@ impl Source {
             .poly_fill_rectangle(self.window, self.black, &cells[0])?;
         self.conn
             .poly_fill_rectangle(self.window, self.white, &cells[1])?;
-        let done = self.conn.get_input_focus()?;
-        self.conn.flush()?;
-        let flushed = Instant::now();
-        done.reply()?;
-        Ok(Sent {
-            number,
-            flushed,
-            drawn: Instant::now(),
-        })
+        finish(&self.conn, number)
     }
+}
+
+/// When a frame is to be drawn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due(Instant);
+
+impl Due {
+    /// Waits until then.
+    pub(crate) fn wait(self) {
+        thread::sleep(self.0.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// Lets frames be drawn at `fps`, each by what may prepare itself before it waits until the frame is due.
+pub(crate) fn each(
+    numbers: RangeInclusive<u32>,
+    fps: u32,
+    mut frame: impl FnMut(u32, Due) -> Result<Sent>,
+) -> Result<Vec<Sent>> {
+    let start = Instant::now();
+    let due = |turn| Due(start + Duration::from_secs(1) * turn / fps);
+    (1..)
+        .zip(numbers)
+        .map(|(turn, number)| frame(number, due(turn)))
+        .collect()
+}
+
+/// Has all that was asked for drawn, the last of a frame.
+pub(crate) fn finish(conn: &RustConnection, number: u32) -> Result<Sent> {
+    let done = conn.get_input_focus()?;
+    conn.flush()?;
+    let flushed = Instant::now();
+    done.reply()?;
+    Ok(Sent {
+        number,
+        flushed,
+        drawn: Instant::now(),
+    })
 }
 
 /// The card on a plain ground.

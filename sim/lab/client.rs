@@ -1,6 +1,6 @@
 //! [`Attached`]: the library's client on the stage.
 
-use super::source::number;
+use super::noise::Noise;
 use super::stage::Shared;
 use super::stream::SimStream;
 use crate::link::Nanos;
@@ -27,7 +27,7 @@ use xpra::session::client::{
 };
 use xpra::session::resume::{Calls, Notice, Resumer, dial_and_resume};
 use xpra::session::{Caller, Handler, Login, Opened};
-use xpra::types::{Encoding, Size};
+use xpra::types::Size;
 
 /// The client's screen.
 const SCREEN: Size = Size::new(1920, 1080);
@@ -59,16 +59,13 @@ impl Attached {
     pub(crate) fn new(
         shared: &Shared,
         algorithm: Algorithm,
-        lossy: bool,
+        noise: Noise,
         seen: &Arc<Mutex<Seen>>,
         keep: u32,
     ) -> Self {
-        // noise without loss, so that the link carries exactly what is drawn
-        let mut encodings = vec![Encoding::Rgb24];
-        encodings.extend(lossy.then_some(Encoding::Jpeg));
         let options = ClientOptions {
             sharing: true,
-            encodings,
+            encodings: noise.encodings(),
             ..ClientOptions::default()
         };
         let identity = Identity::new("machine", "client", "user", ":0");
@@ -91,7 +88,8 @@ impl Attached {
         let windows = Headless::new(SCREEN).on_present(move |_, _, image| {
             let now = stage.lock().now();
             let mut seen = notes.lock().unwrap();
-            let Some(number) = number(&image, lossy) else {
+            let rows: Vec<_> = noise.rows().into_iter().map(|y| image.row(y)).collect();
+            let Some(number) = noise.number(&rows) else {
                 return;
             };
             if seen.shown.last().is_none_or(|(last, _)| *last != number) {

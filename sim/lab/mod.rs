@@ -6,9 +6,11 @@
 //! of a seed.
 
 mod client;
+mod noise;
 mod play;
 mod source;
 mod stage;
 mod stream;
 
+pub(crate) use self::noise::Noise;
 pub(crate) use self::play::{Played, Setup, play};

@@ -1,6 +1,7 @@
 //! [`play`]: a profile, from the first connection to the last picture.
 
 use super::client::{Attached, Seen};
+use super::noise::Noise;
 use super::source::{Drawing, Source, Watch};
 use super::stage::Shared;
 use super::stream::SimStream;
@@ -102,6 +103,7 @@ pub(crate) fn play(setup: &Setup) -> Played {
 struct Play {
     setup: Setup,
     shared: Shared,
+    noise: Noise,
     watch: Watch,
     worker: Worker,
     client: Attached,
@@ -145,15 +147,17 @@ impl Play {
         let network = Network::new(profile.ways.clone(), rng.next());
         let shared = Shared::new(network);
         let end = profile.seconds * SECOND;
+        // pictures and connections keep no time together
+        let begin = rng.below(SECOND / u64::from(profile.fps));
+        let seed = rng.next();
+        let noise = Noise::new(profile, seed);
         let drawing = Drawing {
+            noise,
             fps: profile.fps,
-            rate: profile.offered,
-            // pictures and connections keep no time together
-            begin: rng.below(SECOND / u64::from(profile.fps)),
+            begin,
             end,
             scrambled: setup.scrambled,
-            lossy: profile.lossy,
-            seed: rng.next(),
+            seed,
         };
         let last = u32::try_from(end.saturating_sub(drawing.begin) / (SECOND / u64::from(profile.fps)));
         let (source, watch) = Source::new(drawing, shared.clone());
@@ -174,11 +178,12 @@ impl Play {
         ));
         let seen = Arc::default();
         let keep = last.unwrap_or(u32::MAX).saturating_sub(2);
-        let client = Attached::new(&shared, setup.algorithm, profile.lossy, &seen, keep);
+        let client = Attached::new(&shared, setup.algorithm, noise, &seen, keep);
         Self {
             events: cues(&profile.events),
             setup: setup.clone(),
             shared,
+            noise,
             watch,
             worker,
             client,
@@ -305,10 +310,8 @@ impl Play {
 
     /// A user who lost the session attaches once more.
     async fn attach_again(&mut self) {
-        let Setup {
-            profile, algorithm, ..
-        } = &self.setup;
-        let next = Attached::new(&self.shared, *algorithm, profile.lossy, &self.seen, self.keep);
+        let algorithm = self.setup.algorithm;
+        let next = Attached::new(&self.shared, algorithm, self.noise, &self.seen, self.keep);
         let old = std::mem::replace(&mut self.client, next);
         self.ended.extend(old.flows());
         let why = old.end().await;

@@ -1,10 +1,6 @@
-//! [`Source`]: a screen of noise, of which each picture changes as many bytes as a profile offers.
-//!
-//! Noise without loss keeps every encoder honest: as many bytes as it says go over the link. The number of a picture
-//! is in its first and its last pixel, so that a client's window tells which one it shows, and whether all of it.
-//! Where encoders may lose something it draws what they can shrink: ground that moves under a little noise, between two
-//! bands of bright and dark blocks that are the bits of the number.
+//! [`Source`]: a screen that shows [`Noise`].
 
+use super::noise::Noise;
 use super::stage::Shared;
 use crate::link::{Nanos, Rng, SECOND};
 use crate::tcp::SERVER;
@@ -14,27 +10,16 @@ use std::time::Duration;
 use xpra::display::{Clipboard, Cursor, DisplayError, Input, Keymap, Screen, ScreenEvent, Selection};
 use xpra::types::{Image, PixelFormat, Rect, Size};
 
-/// As wide as it is, and how high at least.
-const WIDTH: u32 = 192;
-const LEAST: u32 = 4;
-
-/// Side of a block that is a bit of the number, and bits in a row of them.
-const BLOCK: u32 = 16;
-const BITS: u32 = WIDTH / BLOCK;
-
-/// What a picture is like.
+/// What is shown, and when.
 #[derive(Clone, Debug)]
 pub(crate) struct Drawing {
+    pub(crate) noise: Noise,
     pub(crate) fps: u32,
-    /// Bits a second.
-    pub(crate) rate: u64,
     /// When the first picture is drawn, and when no more are.
     pub(crate) begin: Nanos,
     pub(crate) end: Nanos,
     /// Damage comes in parts, in any order, some of it twice and some of it late.
     pub(crate) scrambled: bool,
-    /// What an encoder can shrink.
-    pub(crate) lossy: bool,
     pub(crate) seed: u64,
 }
 
@@ -91,21 +76,16 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(drawing: Drawing, shared: Shared) -> (Self, Watch) {
-        let bytes = drawing.rate / 8 / u64::from(drawing.fps.max(1));
-        let height = u32::try_from(bytes.div_ceil(u64::from(WIDTH) * 3))
-            .unwrap_or(u32::MAX)
-            .clamp(if drawing.lossy { 2 * BLOCK * 2 } else { LEAST }, 4096);
-        let size = Size::new(WIDTH, height);
         let watch = Watch::default();
         let mut source = Self {
             shared,
             watch: watch.clone(),
-            size,
+            size: drawing.noise.size(),
             rng: Rng::new(drawing.seed),
             number: 0,
             next: drawing.begin,
             painted: false,
-            pixels: vec![0; (WIDTH * height * 4) as usize],
+            pixels: Vec::new(),
             held: Vec::new(),
             drawing,
         };
@@ -135,7 +115,7 @@ impl Source {
         let rows = self.size.h.div_ceil(4);
         let mut bands: Vec<_> = (0..self.size.h)
             .step_by(rows as usize)
-            .map(|y| Rect::new(0, y.cast_signed(), WIDTH, rows.min(self.size.h - y)))
+            .map(|y| Rect::new(0, y.cast_signed(), self.size.w, rows.min(self.size.h - y)))
             .collect();
         while !bands.is_empty() {
             let index = usize::try_from(self.rng.below(bands.len() as u64)).unwrap_or(0);
@@ -150,73 +130,17 @@ impl Source {
         }
     }
 
-    fn paint_noise(&mut self) {
-        let mut rng = Rng::new(self.drawing.seed ^ u64::from(self.number) << 20);
-        for eight in self.pixels.chunks_exact_mut(8) {
-            eight.copy_from_slice(&rng.next().to_le_bytes());
-        }
-        let number = self.number.to_le_bytes();
-        let last = self.pixels.len() - 4;
-        self.pixels[..3].copy_from_slice(&number[..3]);
-        self.pixels[last..last + 3].copy_from_slice(&number[..3]);
-    }
-
-    fn paint_ground(&mut self) {
-        let mut rng = Rng::new(self.drawing.seed ^ u64::from(self.number) << 20);
-        let (number, below) = (self.number, self.size.h - 2 * BLOCK);
-        for (y, row) in (0..).zip(self.pixels.chunks_exact_mut(WIDTH as usize * 4)) {
-            for (x, pixel) in (0..).zip(row.chunks_exact_mut(4)) {
-                let band = if y < below { y } else { y - below };
-                let bit = (band / BLOCK * BITS) + x / BLOCK;
-                let ground = match band < 2 * BLOCK {
-                    true => 64 + (number >> bit & 1) * 128,
-                    // up and down again, at another pace along each axis
-                    false => 32 + ((x * 3 + y * 2 + number * 7) % 320).abs_diff(160),
-                };
-                let noise = rng.next().to_le_bytes();
-                for (colour, noise) in pixel.iter_mut().zip(noise) {
-                    *colour = u8::try_from(ground).unwrap_or(u8::MAX).saturating_add(noise % 32);
-                }
-            }
-        }
-    }
-
     /// Makes the pixels, once somebody wants them.
     fn paint(&mut self) {
         if self.painted {
             return;
         }
         self.painted = true;
-        if self.drawing.lossy {
-            self.paint_ground();
-        } else {
-            self.paint_noise();
-        }
+        self.drawing.noise.paint(self.number, &mut self.pixels);
         if self.next >= self.drawing.end {
             self.watch.0.lock().unwrap().pixels.clone_from(&self.pixels);
         }
     }
-}
-
-/// The number of the picture a window shows, when all of it is of one.
-pub(crate) fn number(image: &Image<'_>, lossy: bool) -> Option<u32> {
-    let size = image.size();
-    if lossy {
-        let bit = |top: u32, index: u32| {
-            let (x, y) = (index % BITS * BLOCK, index / BITS * BLOCK);
-            let row = image.row(top + y + BLOCK / 2);
-            Some(u32::from(*row.get((x + BLOCK / 2) as usize * 4)? > 128) << index)
-        };
-        let number = |top| (0..2 * BITS).try_fold(0, |sum, index| Some(sum | bit(top, index)?));
-        let [first, last] = [number(0)?, number(size.h.checked_sub(2 * BLOCK)?)?];
-        return (first == last).then_some(first);
-    }
-    let [first, last] = [
-        image.row(0).get(..3)?,
-        image.row(size.h - 1).rchunks_exact(4).next()?.get(..3)?,
-    ];
-    let number = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]);
-    (number(first) == number(last)).then(|| number(first))
 }
 
 impl Screen for Source {
@@ -249,7 +173,12 @@ impl Screen for Source {
     fn capture(&mut self, rects: &[Rect]) -> Result<Vec<(Rect, Image<'_>)>, DisplayError> {
         self.paint();
         self.shared.lock().stirred[SERVER] = true;
-        let whole = Image::new(&self.pixels, self.size, WIDTH as usize * 4, PixelFormat::Bgrx);
+        let whole = Image::new(
+            &self.pixels,
+            self.size,
+            self.drawing.noise.stride(),
+            PixelFormat::Bgrx,
+        );
         let part = |rect: &Rect| Some((*rect, whole?.crop(*rect)?));
         Ok(rects.iter().filter_map(part).collect())
     }

@@ -3,6 +3,7 @@
 use super::MSS;
 use super::bbr::Bbr;
 use crate::link::{MILLISECOND, Nanos, SECOND, whole};
+use anyhow::{Result, bail};
 
 /// The window at the start (RFC 6928).
 pub(crate) const INITIAL: u64 = 10 * MSS;
@@ -16,6 +17,18 @@ pub(crate) enum Algorithm {
     #[default]
     Cubic,
     Bbr,
+}
+
+impl Algorithm {
+    /// As Linux calls it.
+    pub(crate) fn named(name: &str) -> Result<Self> {
+        Ok(match name {
+            "bbr" => Self::Bbr,
+            "cubic" => Self::Cubic,
+            "reno" => Self::Reno,
+            _ => bail!("cubic, reno or bbr"),
+        })
+    }
 }
 
 /// What an acknowledgement taught.
@@ -150,6 +163,11 @@ impl LossBased {
                 Some(cubic) => cubic.needed(self.window, acked, sample),
                 None => self.window,
             };
+            // what was saved up when a segment cost more buys one at most
+            if self.credit >= needed {
+                self.credit = 0;
+                self.window += MSS;
+            }
             self.credit += acked;
             let segments = self.credit / needed.max(1);
             self.credit -= segments * needed;
@@ -161,7 +179,7 @@ impl LossBased {
         let window = self.window;
         let kept = match &mut self.cubic {
             Some(cubic) => cubic.lost(window),
-            None => window / 2,
+            None => window / MSS / 2 * MSS,
         };
         self.threshold = kept.max(LEAST);
         self.window = self.threshold;
@@ -188,38 +206,54 @@ impl LossBased {
     }
 }
 
-/// The growth of CUBIC. Windows in segments.
+/// The growth of CUBIC. Windows in whole segments, as Linux counts: with fractions of them the small windows of a link
+/// that loses packets at random come out a tenth too large.
 #[derive(Debug, Default)]
 pub(crate) struct Cubic {
-    most: f64,
+    most: u64,
     epoch: Option<Nanos>,
     /// Seconds from the epoch to the old maximum.
     k: f64,
-    origin: f64,
-    /// What Reno would have.
-    reno: f64,
+    origin: u64,
+    /// What Reno would have, and bytes acknowledged since it grew.
+    reno: u64,
+    reno_credit: u64,
 }
 
 impl Cubic {
     const C: f64 = 0.4;
-    const BETA: f64 = 0.7;
+
+    /// What is kept after a loss, of 1024: `beta`.
+    const BETA: u64 = 717;
 
     /// Bytes to be acknowledged for each segment of growth.
     fn needed(&mut self, window: u64, acked: u64, sample: &Sample) -> u64 {
-        let segments = window as f64 / MSS as f64;
+        let segments = window / MSS;
         let epoch = *self.epoch.get_or_insert_with(|| {
-            self.reno = segments;
+            (self.reno, self.reno_credit) = (segments, 0);
             self.origin = self.most.max(segments);
-            self.k = cube_root((self.origin - segments) / Self::C);
+            self.k = cube_root((self.origin - segments) as f64 / Self::C);
             sample.now
         });
         let t = (sample.now.saturating_sub(epoch) + sample.min_rtt) as f64 / SECOND as f64 - self.k;
-        let target = (self.origin + Self::C * t * t * t).clamp(segments, segments * 1.5);
-        self.reno += 3.0 * (1.0 - Self::BETA) / (1.0 + Self::BETA) * (acked as f64 / window as f64);
-        let growth = (target.max(self.reno) - segments).max(0.01);
-        let needed = whole(window as f64 / growth).max(MSS * 2);
+        let away = whole(Self::C * (t * t * t).abs());
+        let target = match t < 0.0 {
+            true => self.origin.saturating_sub(away),
+            false => self.origin + away,
+        };
+        self.reno_credit += acked;
+        let each = window * (1024 + Self::BETA) / (3 * (1024 - Self::BETA));
+        while self.reno_credit > each {
+            self.reno_credit -= each;
+            self.reno += 1;
+        }
+        let needed = |target: u64| match target.saturating_sub(segments) {
+            0 => 100 * window,
+            growth => window / growth,
+        };
+        let needed = needed(target.max(self.reno)).max(MSS * 2);
         // as long as nothing is known of the link, Linux grows by a twentieth each round trip at least
-        if self.most == 0.0 {
+        if self.most == 0 {
             needed.min(20 * MSS)
         } else {
             needed
@@ -227,16 +261,16 @@ impl Cubic {
     }
 
     fn lost(&mut self, window: u64) -> u64 {
-        let segments = window as f64 / MSS as f64;
+        let segments = window / MSS;
         // who has not come back to the old maximum makes room for somebody new
         let gave_way = segments < self.most;
         self.most = if gave_way {
-            segments * (1.0 + Self::BETA) / 2.0
+            segments * (1024 + Self::BETA) / 2048
         } else {
             segments
         };
         self.epoch = None;
-        window * 7 / 10
+        segments * Self::BETA / 1024 * MSS
     }
 }
 

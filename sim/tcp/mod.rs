@@ -3,7 +3,7 @@
 //! A [`Network`] is two [`Bottleneck`]s and the flows that share them. Of each flow both ends have a socket buffer,
 //! `TCP_NOTSENT_LOWAT`, a congestion window (Reno, CUBIC, BBR), SACK-like loss detection, tail probes, timeouts, a
 //! receive window; everything segment by segment, in simulated time, as a plain data structure. It stands for Linux
-//! as far as a sender of pictures can tell; it has no reordering, no ECN, no Nagle and no delayed acknowledgements.
+//! as far as a sender of pictures can tell; it has no reordering, no ECN and no Nagle.
 
 mod bbr;
 mod control;
@@ -210,17 +210,21 @@ impl Network {
 
     /// Bytes were read.
     pub(crate) fn consume(&mut self, flow: usize, end: usize, bytes: u64) {
-        let this = &mut self.flows[flow].ends[end];
-        if this.receiver.consume(bytes) {
-            let ack = this.receiver.ack(None);
-            self.send(
-                end,
-                Segment {
-                    flow,
-                    what: What::Ack(ack),
-                },
-            );
+        if self.flows[flow].ends[end].receiver.consume(bytes) {
+            self.acknowledge(flow, end);
         }
+    }
+
+    /// Says what arrived at that end.
+    fn acknowledge(&mut self, flow: usize, end: usize) {
+        let ack = self.flows[flow].ends[end].receiver.ack(None);
+        self.send(
+            end,
+            Segment {
+                flow,
+                what: What::Ack(ack),
+            },
+        );
     }
 
     /// That end sends no more.
@@ -303,6 +307,10 @@ impl Network {
             return self.ask(flow, times);
         }
         for end in [SERVER, CLIENT] {
+            let due = self.flows[flow].ends[end].receiver.due();
+            if due.is_some_and(|due| due <= self.now) {
+                self.acknowledge(flow, end);
+            }
             let sender = &mut self.flows[flow].ends[end].sender;
             if sender.deadline().is_some_and(|due| due <= self.now) {
                 if let Some(what) = sender.timer(self.now) {
@@ -355,34 +363,27 @@ impl Network {
                 },
             ),
             What::Data { seq, len } => {
-                let ack = this.receiver.receive(seq, len);
+                let ack = this.receiver.receive(seq, len, now);
                 if *automatic {
                     this.receiver.consume(this.receiver.readable());
                 } else if this.receiver.readable() > 0 {
                     self.woken |= wake(&mut this.reading);
                 }
-                self.send(
-                    end,
-                    Segment {
-                        flow,
-                        what: What::Ack(ack),
-                    },
-                );
+                if let Some(ack) = ack {
+                    self.send(
+                        end,
+                        Segment {
+                            flow,
+                            what: What::Ack(ack),
+                        },
+                    );
+                }
             }
             What::Ack(ack) => {
                 this.sender.receive(ack, now);
                 self.pump(flow, end);
             }
-            What::Probe => {
-                let ack = this.receiver.ack(None);
-                self.send(
-                    end,
-                    Segment {
-                        flow,
-                        what: What::Ack(ack),
-                    },
-                );
-            }
+            What::Probe => self.acknowledge(flow, end),
             What::Reset => {
                 this.reset = true;
                 self.woken |= wake(&mut this.reading) | wake(&mut this.writing);
@@ -399,6 +400,10 @@ impl Network {
             && let Some(what) = self.flows[flow].ends[end].sender.poll(self.now)
         {
             self.send(end, Segment { flow, what });
+            // what is sent says what arrived
+            if self.flows[flow].ends[end].receiver.due().is_some() {
+                self.acknowledge(flow, end);
+            }
         }
         let this = &mut self.flows[flow].ends[end];
         if this.writing.is_some() && this.sender.is_writable() {
@@ -429,7 +434,8 @@ impl Flow {
             return Some(again);
         }
         let live = self.ends.iter().filter(|end| !end.reset && !self.stopped);
-        live.filter_map(|end| end.sender.deadline()).min()
+        let deadlines = |end: &End| end.sender.deadline().into_iter().chain(end.receiver.due());
+        live.flat_map(deadlines).min()
     }
 }
 

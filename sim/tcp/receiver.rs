@@ -1,10 +1,16 @@
 //! [`Receiver`]: what arrived, in which order, and how much more there is room for.
 
-use super::segment::Ack;
+use super::segment::{Ack, MSS};
+use crate::link::{MILLISECOND, Nanos};
 use std::collections::BTreeMap;
 
 /// Bytes that may wait for their reader: half of Linux' largest buffer, as the other half is bookkeeping.
 const BUFFER: u64 = 3 << 20;
+
+/// How long a segment may go unacknowledged, while no other one follows it.
+const DELAY: Nanos = 40 * MILLISECOND;
+/// Segments that are acknowledged one by one at first, for the sender's slow start.
+const QUICK: u32 = 16;
 
 /// One end's incoming bytes.
 #[derive(Debug, Default)]
@@ -16,12 +22,18 @@ pub(crate) struct Receiver {
     early: BTreeMap<u64, u64>,
     /// The window last told was closed.
     closed: bool,
+    /// Acknowledgements sent, as far as they have to be counted.
+    acks: u32,
+    /// Bytes that arrived and were not acknowledged, and when they will be in any case.
+    owed: u64,
+    due: Option<Nanos>,
 }
 
 impl Receiver {
-    /// A segment arrives.
-    pub(crate) fn receive(&mut self, seq: u64, len: u64) -> Ack {
+    /// A segment arrives. As in Linux, the second one is acknowledged with the first, unless something is missing.
+    pub(crate) fn receive(&mut self, seq: u64, len: u64, now: Nanos) -> Option<Ack> {
         let end = seq + len;
+        let is_plain = seq == self.next && self.early.is_empty();
         if seq <= self.next {
             self.next = self.next.max(end);
             while let Some(first) = self.early.first_entry()
@@ -32,11 +44,23 @@ impl Receiver {
         } else {
             self.early.insert(seq, end);
         }
-        self.ack(Some(seq))
+        self.owed += len;
+        if is_plain && self.owed <= MSS && self.acks >= QUICK {
+            self.due.get_or_insert(now + DELAY);
+            return None;
+        }
+        Some(self.ack(Some(seq)))
+    }
+
+    /// When an acknowledgement has to be sent that was put off.
+    pub(crate) const fn due(&self) -> Option<Nanos> {
+        self.due
     }
 
     /// What to say to the sender.
     pub(crate) fn ack(&mut self, got: Option<u64>) -> Ack {
+        (self.owed, self.due) = (0, None);
+        self.acks = self.acks.saturating_add(1);
         let room = BUFFER.saturating_sub(self.next - self.read);
         self.closed = room == 0;
         Ack {

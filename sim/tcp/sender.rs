@@ -306,6 +306,9 @@ impl Sender {
         let limited = self.is_limited();
         let (before, flight) = (self.delivered, self.pipe);
         let mut newest: Option<Sent> = None;
+        // the kernel's round trip is that of the first segment an acknowledgement is for, which may wait for the second
+        let oldest = self.flight.front().filter(|sent| sent.seq + sent.len <= ack.upto);
+        let oldest = oldest.filter(|sent| !sent.again).map(|sent| sent.at);
         while let Some(sent) = self.flight.front().copied().filter(|s| s.seq + s.len <= ack.upto) {
             self.flight.pop_front();
             self.arrived(sent, &mut newest);
@@ -325,7 +328,8 @@ impl Sender {
         self.delivered_at = now;
         let rtt = (!newest.again).then(|| now - newest.at);
         if let Some(rtt) = rtt {
-            self.measure(rtt);
+            self.min_rtt = self.min_rtt.min(rtt);
+            self.measure(oldest.map_or(rtt, |at| now - at));
         }
         if self.recovery.is_some_and(|end| self.acked >= end) {
             self.recovery = None;
@@ -367,7 +371,6 @@ impl Sender {
     }
 
     fn measure(&mut self, rtt: Nanos) {
-        self.min_rtt = self.min_rtt.min(rtt);
         match self.srtt {
             None => (self.srtt, self.variation) = (Some(rtt), rtt / 2),
             Some(srtt) => {

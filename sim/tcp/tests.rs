@@ -143,10 +143,11 @@ fn cubic_grows_along_its_curve_after_a_loss() {
         net.run(net.now + MILLISECOND);
         begin = net.info(flow, SERVER).window;
     }
-    assert!(begin.abs_diff(most * 7 / 10) <= MSS, "{begin} of {most}");
+    // in whole segments, before and after
+    assert!(begin.abs_diff(most * 7 / 10) <= 2 * MSS, "{begin} of {most}");
     let since = net.now;
-    // the last two segments take cbrt(2 / 0.4) s of it
-    let k = (most as f64 / MSS as f64 * 0.3 / 0.4).cbrt() - 5f64.cbrt();
+    // it is two away when the curve, which is rounded up, is three away: the last cbrt(3 / 0.4) s of it
+    let k = (most as f64 / MSS as f64 * 0.3 / 0.4).cbrt() - 7.5f64.cbrt();
     let mut back = 0.0;
     while net.info(flow, SERVER).window + 2 * MSS < most {
         net.run(net.now + 10 * MILLISECOND);
@@ -284,6 +285,9 @@ fn what_the_kernel_says_is_so() {
     for tenth in 20..100 {
         net.write(flow, SERVER, 200_000, waker);
         net.run(tenth * SECOND / 10);
+        if let Readable::Bytes(bytes) = net.readable(flow, CLIENT, waker) {
+            net.consume(flow, CLIENT, bytes);
+        }
     }
     let info = net.info(flow, SERVER);
     let rate = info.rate.unwrap() as f64 * 8.0 / 1e6;
@@ -360,16 +364,35 @@ fn bbr_and_a_sender_of_pictures() {
     net.run(100 * SECOND);
     let flow = net.connect(Algorithm::Bbr);
     net.run(101 * SECOND);
+    let mut late = Vec::new();
     for frame in 1010..1300 {
         let at = frame * SECOND / 10;
         net.run(at);
         net.write(flow, SERVER, 12_500, waker);
         net.run(at + 70 * MILLISECOND);
-        assert_eq!(
-            net.readable(flow, CLIENT, waker),
-            Readable::Bytes(12_500),
-            "{frame}"
-        );
-        net.consume(flow, CLIENT, 12_500);
+        if let Readable::Bytes(bytes) = net.readable(flow, CLIENT, waker) {
+            net.consume(flow, CLIENT, bytes);
+        }
+        let [written, read] = net.carried(flow, SERVER);
+        late.extend((read < written).then_some(frame));
     }
+    // but for two tenths of a second in ten, in which it looks for the shortest round trip
+    assert!(late.len() <= 6, "{late:?}");
+}
+
+/// 10 Mbit/s, 40 ms, one packet of a hundred lost: Linux 6.18 brought 2.85 to 3.08 Mbit/s over the TUN emulator, 2.93
+/// in the mean.
+#[test]
+fn random_loss_costs_cubic_what_it_costs_linux() {
+    let rates = (1..=10).map(|seed| {
+        let lossy = Shape {
+            loss: 10_000,
+            ..shape(10 * MBIT, 20 * MILLISECOND, 1_250_000)
+        };
+        let mut net = Network::new([lossy.clone(), lossy], seed);
+        let flow = net.transfer(SERVER, Algorithm::Cubic, 1 << 40);
+        goodput(&mut net, flow, 10 * SECOND, 110 * SECOND)
+    });
+    let mean = rates.sum::<f64>() / 10.0;
+    assert!((mean / 2.93 - 1.0).abs() < 0.05, "{mean}");
 }
