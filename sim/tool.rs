@@ -13,6 +13,11 @@
 #[path = "../netem/chart.rs"]
 mod chart;
 mod cores;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared with the tests, which use other parts"
+)]
 mod lab;
 #[allow(
     dead_code,

@@ -6,9 +6,11 @@
 //! of a seed.
 
 mod client;
+mod fault;
 mod play;
 mod source;
 mod stage;
 mod stream;
 
+pub(crate) use self::fault::Fault;
 pub(crate) use self::play::{Played, Setup, play};

@@ -70,6 +70,22 @@ impl LinkSpeed {
     }
 }
 
+/// A link, and what pictures are to fit through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkUse {
+    /// What it carries.
+    pub speed: LinkSpeed,
+    /// What it is to be thought to carry where pictures would otherwise be made worse.
+    pub detail: LinkSpeed,
+}
+
+impl From<LinkSpeed> for LinkUse {
+    fn from(speed: LinkSpeed) -> Self {
+        let detail = speed;
+        Self { speed, detail }
+    }
+}
+
 /// What an update of the screen may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -80,9 +96,11 @@ pub struct Budget {
 
 impl Budget {
     /// For an update with that many pixels in pictures, which take `swell` percent of the bytes of photographs.
-    pub fn new(link: LinkSpeed, pixels: u64, swell: u64) -> Self {
-        let bytes = u128::from(link.0) * 100_000 / u128::from(UPDATES_PER_SECOND * swell.max(1));
+    pub fn new(link: impl Into<LinkUse>, pixels: u64, swell: u64) -> Self {
+        let LinkUse { speed, detail } = link.into();
+        let bytes = u128::from(detail.0) * 100_000 / u128::from(UPDATES_PER_SECOND * swell.max(1));
         let density = u64::try_from(bytes / u128::from(pixels.max(1))).unwrap_or(u64::MAX);
+        let link = speed;
         Self { link, density }
     }
 

@@ -6,13 +6,14 @@ use super::counts::Counts;
 use super::hello::{self, SCREEN_WINDOW};
 use super::line::Line;
 use super::load::Load;
+use super::pace::Pace;
 use super::pulse::Pulse;
 use crate::codec::{Dialect, Value};
 use crate::delivery::{Network, Window};
 use crate::display::{Cursor, Input, Keymap};
 use crate::mmap::RingWriter;
 use crate::packet::{Capabilities, Draw, DrawAck, KeyAction, Packet, PointerState};
-use crate::picture::{Client, LinkSpeed, Payload};
+use crate::picture::{Client, LinkSpeed, LinkUse, Payload};
 use crate::protocol::{Connection, Keepalive};
 use crate::session::painter::Piece;
 use crate::session::screen::ScreenCommand;
@@ -53,9 +54,12 @@ pub(super) struct Session {
     pub(super) clipboard: Option<Clipboard>,
     pub(super) last_input: Instant,
     pub(super) bandwidth_limit: u64,
+    /// Pictures are made for what the path is seen to carry, not for the limit alone.
+    pub(super) detects: bool,
+    pub(super) pace: Pace,
     /// When the pictures began that the limit is applied to, and their bytes.
     pub(super) budget: (Instant, u64),
-    /// When the limit allows the next picture.
+    /// When the limit allows the next piece of a picture.
     pub(super) paused: Option<Instant>,
     /// When asking for a picture, which something forbids now, should be tried again.
     pub(super) retry: Option<Instant>,
@@ -120,22 +124,23 @@ impl Session {
         if !self.attached || self.mapped.is_none() || self.suspended || self.wanting {
             return;
         }
-        self.paused = self.paused.filter(|at| now < *at);
-        if self.paused.is_some() {
-            self.retry = self.paused;
+        self.retry = self.paused.max(self.pace.wait(now));
+        if self.retry.is_some() {
             return;
         }
         if !self.window.is_open(now) {
             self.retry = self.window.opens_at(now);
             return;
         }
-        let mut link = self.window.rate();
-        if self.bandwidth_limit > 0 {
-            link = link.min(LinkSpeed((self.bandwidth_limit / 8).max(1)));
-        }
+        let most = match self.bandwidth_limit {
+            0 => LinkSpeed::LOCAL,
+            bits => LinkSpeed((bits / 8).max(1)),
+        };
+        let speed = self.window.rate().min(most);
+        let detail = if self.detects { speed } else { most };
         self.wanting = screen.send(ScreenCommand::Want {
             client: screen.client,
-            link,
+            link: LinkUse { speed, detail },
         });
     }
 
@@ -183,12 +188,18 @@ impl Session {
     pub(super) fn piece(&mut self, piece: Piece) {
         if piece.flush == 0 {
             self.wanting = false;
+            self.pace.taken(piece.captured);
         }
         self.pieces.push_back(piece);
     }
 
     /// Nothing waits to be written: the next piece of an update may be sent, or another update asked for.
     pub(super) fn go_on(&mut self, connection: &mut Connection, screen: &mut Line, now: Instant) {
+        self.paused = self.paused.filter(|at| now < *at);
+        if self.paused.is_some() && !self.pieces.is_empty() {
+            self.retry = self.paused;
+            return;
+        }
         if let Some(piece) = self.pieces.pop_front() {
             return self.send_piece(connection, piece, now);
         }
@@ -420,6 +431,8 @@ impl Session {
             screen: self.screen_size,
             mapped: self.mapped.is_some(),
             bandwidth_limit: self.bandwidth_limit,
+            detects: self.detects,
+            refresh_rate: self.pace.rate(),
             last_input: self.last_input,
             bandwidth: &self.bandwidth,
             wanting: self.wanting,
