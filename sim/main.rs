@@ -41,6 +41,7 @@ mod scenarios {
     mod handshake;
     mod hold;
     mod latency;
+    mod liars;
     mod limits;
     mod links;
     mod partition;

@@ -85,6 +85,7 @@ fn main() -> Result<ExitCode> {
     let count = profiles.len() as u64 * options.seeds;
     let mut outcomes = Vec::new();
     let mut failures = Vec::new();
+    let mut speeds = Vec::new();
     let mut simulated = 0;
     for (profile, seed) in profiles.iter().flat_map(|profile| {
         let seeds = options.seed..options.seed + options.seeds;
@@ -94,7 +95,14 @@ fn main() -> Result<ExitCode> {
             scrambled: options.scramble,
             ..Setup::new(profile.clone(), seed, options.cc)
         };
-        let played = play(&setup);
+        let before = cpu();
+        let mut played = play(&setup);
+        let speed = profile.seconds as f64 / (cpu() - before);
+        played
+            .outcome
+            .notes
+            .push(format!("simulated {speed:.0} times as fast as it would happen"));
+        speeds.push(format!("{} {speed:.0}", profile.name));
         simulated += profile.seconds;
         let wrong = played.wrong(&profile.expect);
         if !wrong.is_empty() {
@@ -108,16 +116,16 @@ fn main() -> Result<ExitCode> {
         outcomes.push((profile.clone(), played.outcome, wrong));
         let done = outcomes.len();
         eprint!(
-            "\r\x1b[K{done} of {count}: {} seed {seed}, {} failed",
+            "\r\x1b[K{done} of {count}: {} seed {seed}, {speed:.0} to 1, {} failed",
             profile.name,
             failures.len()
         );
     }
-    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let cpu = Duration::try_from(cpu).unwrap_or_default().as_secs_f64();
-    let speed = simulated as f64 / cpu;
-    eprintln!("\r\x1b[K{count} courses, {simulated} s in {cpu:.1} s of CPU time: {speed:.0} to 1");
+    let taken = cpu();
+    let speed = simulated as f64 / taken;
+    eprintln!("\r\x1b[K{count} courses, {simulated} s in {taken:.1} s of CPU time: {speed:.0} to 1");
     println!("{}", report::table(&outcomes));
+    println!("simulated seconds in one of CPU time: {}", speeds.join(", "));
     if let Some(folder) = &options.out {
         let what = format!("Simulated, {:?}, of commit {}.", options.cc, report::commit());
         let file = report::write(folder, &what, &outcomes)?;
@@ -129,6 +137,12 @@ fn main() -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Seconds of CPU time so far.
+fn cpu() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default().as_secs_f64()
 }
 
 fn parse_cc(text: &str) -> Result<Algorithm, String> {

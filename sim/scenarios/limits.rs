@@ -59,6 +59,16 @@ fn no_second_carries_more_than_the_limit() {
     }
 }
 
+/// A limit of next to nothing: what is no picture still passes at once.
+#[test]
+fn one_bit_a_second() {
+    let mut setup = setup("bloat-10m");
+    setup.server.bandwidth_limit = 1;
+    let outcome = play(&setup).outcome;
+    assert!(outcome.frames.len() <= 1, "{}", outcome.frames.len());
+    assert!(outcome.key().unwrap() <= 40.0 + 60.0, "{:?}", outcome.key());
+}
+
 /// A limit that the link cannot carry changes nothing.
 #[test]
 fn a_limit_above_the_link_is_none() {
