@@ -213,7 +213,10 @@ impl Cubic {
             self.k = cube_root((self.origin - segments) / Self::C);
             sample.now
         });
-        let t = (sample.now.saturating_sub(epoch) + sample.min_rtt) as f64 / SECOND as f64 - self.k;
+        // unknown as long as all that was acknowledged had been sent twice
+        let round = Some(sample.min_rtt).filter(|rtt| *rtt != Nanos::MAX);
+        let t =
+            (sample.now.saturating_sub(epoch) + round.unwrap_or_default()) as f64 / SECOND as f64 - self.k;
         let target = (self.origin + Self::C * t * t * t).clamp(segments, segments * 1.5);
         self.reno += 3.0 * (1.0 - Self::BETA) / (1.0 + Self::BETA) * (acked as f64 / window as f64);
         let growth = (target.max(self.reno) - segments).max(0.01);
