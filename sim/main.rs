@@ -44,6 +44,7 @@ mod scenarios {
     mod liars;
     mod limits;
     mod links;
+    mod mix;
     mod partition;
     mod resume;
     mod silence;
