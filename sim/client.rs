@@ -14,7 +14,7 @@ use xpra::auth::{Handlers, TicketRequest};
 use xpra::codec::Dialect;
 use xpra::display::card::read_frame_number;
 use xpra::display::headless::Headless;
-use xpra::packet::Packet;
+use xpra::packet::{DrawAck, Packet};
 use xpra::protocol::{CloseReason, Connection, ConnectionConfig, Event, Stats};
 use xpra::session::client::{
     ClientOptions, ClientSession, Departure, Desktop, Identity, ToSession, Viewer, client_hello,
@@ -34,6 +34,21 @@ pub(crate) struct Visit {
     pub(crate) grain: usize,
     /// Comes back to its session when the connection is lost.
     pub(crate) resumes: bool,
+    /// What it says of pictures is not true.
+    pub(crate) lie: Option<Lie>,
+}
+
+/// What is said of a picture, where it is not the truth.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lie {
+    /// The next ones came already.
+    Early,
+    /// It came, and it came.
+    Twice,
+    /// Nothing.
+    Never,
+    /// Decoding took so many microseconds.
+    Took(i64),
 }
 
 impl Default for Visit {
@@ -46,6 +61,7 @@ impl Default for Visit {
             dialect: None,
             grain: usize::MAX,
             resumes: false,
+            lie: None,
         }
     }
 }
@@ -102,6 +118,7 @@ impl Client {
             dialect,
             grain,
             resumes,
+            lie,
         } = visit;
         let identity = Identity::new("machine", name, "user", ":0");
         let desktop = Desktop {
@@ -131,6 +148,7 @@ impl Client {
         let mut watched = Watched {
             name,
             dialect,
+            lie,
             session,
             seen: Arc::clone(&seen),
             trace,
@@ -242,6 +260,7 @@ struct Watched {
     name: &'static str,
     /// Speaks only that dialect.
     dialect: Option<Dialect>,
+    lie: Option<Lie>,
     session: ClientSession,
     seen: Arc<Mutex<Seen>>,
     trace: Trace,
@@ -251,6 +270,32 @@ impl Watched {
     fn ended(&self, reason: CloseReason) {
         self.trace.note(self.name, &reason);
         self.seen.lock().unwrap().ends.push((time(), reason));
+    }
+}
+
+impl Watched {
+    /// What it says instead of that.
+    fn said(&self, message: ToSession) -> Vec<ToSession> {
+        let (ToSession::Send(Packet::DrawAck(ack)), Some(lie)) = (&message, self.lie) else {
+            return vec![message];
+        };
+        let acks = match lie {
+            Lie::Early => (1..4)
+                .map(|ahead| DrawAck {
+                    sequence: ack.sequence + ahead,
+                    ..ack.clone()
+                })
+                .chain([ack.clone()])
+                .collect(),
+            Lie::Twice => vec![ack.clone(); 2],
+            Lie::Never => Vec::new(),
+            Lie::Took(decode_time) => vec![DrawAck {
+                decode_time,
+                ..ack.clone()
+            }],
+        };
+        let said = acks.into_iter().map(Packet::DrawAck).map(ToSession::Send);
+        said.collect()
     }
 }
 
@@ -292,7 +337,9 @@ impl Handler for Watched {
 
     fn message(&mut self, connection: &mut Connection, message: ToSession, now: Instant) {
         self.trace.note(self.name, format_args!("{message:?}"));
-        self.session.message(connection, message, now);
+        for message in self.said(message) {
+            self.session.message(connection, message, now);
+        }
     }
 
     fn picture(&mut self, connection: &mut Connection, now: Instant) {

@@ -45,7 +45,10 @@ mod scenarios {
     mod handshake;
     mod hold;
     mod latency;
+    mod liars;
+    mod limits;
     mod links;
+    mod mix;
     mod partition;
     mod resume;
     mod silence;

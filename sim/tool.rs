@@ -13,7 +13,11 @@
 #[path = "../netem/chart.rs"]
 mod chart;
 mod cores;
-#[allow(unused_imports, reason = "shared with `cargo netem`, which uses other parts")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared with the tests, which use other parts"
+)]
 mod lab;
 #[allow(
     dead_code,
@@ -82,6 +86,7 @@ fn main() -> Result<ExitCode> {
     let count = profiles.len() as u64 * options.seeds;
     let mut outcomes = Vec::new();
     let mut failures = Vec::new();
+    let mut speeds = Vec::new();
     let mut simulated = 0;
     for (profile, seed) in profiles.iter().flat_map(|profile| {
         let seeds = options.seed..options.seed + options.seeds;
@@ -91,7 +96,14 @@ fn main() -> Result<ExitCode> {
             scrambled: options.scramble,
             ..Setup::new(profile.clone(), seed, options.cc)
         };
-        let played = play(&setup);
+        let before = cpu();
+        let mut played = play(&setup);
+        let speed = profile.seconds as f64 / (cpu() - before);
+        played
+            .outcome
+            .notes
+            .push(format!("simulated {speed:.0} times as fast as it would happen"));
+        speeds.push(format!("{} {speed:.0}", profile.name));
         simulated += profile.seconds;
         let wrong = played.wrong(&profile.expect);
         if !wrong.is_empty() {
@@ -105,16 +117,16 @@ fn main() -> Result<ExitCode> {
         outcomes.push((profile.clone(), played.outcome, wrong));
         let done = outcomes.len();
         eprint!(
-            "\r\x1b[K{done} of {count}: {} seed {seed}, {} failed",
+            "\r\x1b[K{done} of {count}: {} seed {seed}, {speed:.0} to 1, {} failed",
             profile.name,
             failures.len()
         );
     }
-    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let cpu = Duration::try_from(cpu).unwrap_or_default().as_secs_f64();
-    let speed = simulated as f64 / cpu;
-    eprintln!("\r\x1b[K{count} courses, {simulated} s in {cpu:.1} s of CPU time: {speed:.0} to 1");
+    let taken = cpu();
+    let speed = simulated as f64 / taken;
+    eprintln!("\r\x1b[K{count} courses, {simulated} s in {taken:.1} s of CPU time: {speed:.0} to 1");
     println!("{}", report::table(&outcomes));
+    println!("simulated seconds in one of CPU time: {}", speeds.join(", "));
     if let Some(folder) = &options.out {
         let what = format!("Simulated, {:?}, of commit {}.", options.cc, report::commit());
         let file = report::write(folder, &what, &outcomes)?;
@@ -126,4 +138,10 @@ fn main() -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Seconds of CPU time so far.
+fn cpu() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default().as_secs_f64()
 }

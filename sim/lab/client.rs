@@ -1,13 +1,13 @@
 //! [`Attached`]: the library's client on the stage.
 
 use super::noise::Noise;
+use super::play::Setup;
 use super::stage::Shared;
 use super::stream::SimStream;
 use crate::link::Nanos;
 use crate::tcp::{Algorithm, CLIENT};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
+use tokio::time::error::Elapsed;
 use xpra::auth::{Handlers, TicketRequest};
 use xpra::codec::Dialect;
 use xpra::display::headless::Headless;
@@ -28,6 +29,9 @@ use xpra::session::client::{
 use xpra::session::resume::{Calls, Notice, Resumer, dial_and_resume};
 use xpra::session::{Caller, Handler, Login, Opened};
 use xpra::types::Size;
+
+/// How long it may take to connect.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The client's screen.
 const SCREEN: Size = Size::new(1920, 1080);
@@ -51,6 +55,8 @@ pub(crate) struct Attached {
     viewer: Viewer,
     /// When keys were pressed whose bells were not heard yet.
     keys: Arc<Mutex<VecDeque<Nanos>>>,
+    /// Whether the session began.
+    began: Rc<Cell<bool>>,
     task: JoinHandle<CloseReason>,
 }
 
@@ -58,15 +64,15 @@ impl Attached {
     /// A client that connects now. The window's pixels are kept for pictures from number `keep` on.
     pub(crate) fn new(
         shared: &Shared,
-        algorithm: Algorithm,
+        setup: &Setup,
         noise: Noise,
         seen: &Arc<Mutex<Seen>>,
         keep: u32,
     ) -> Self {
+        let algorithm = setup.algorithm;
         let options = ClientOptions {
-            sharing: true,
             encodings: noise.encodings(),
-            ..ClientOptions::default()
+            ..setup.client.clone()
         };
         let identity = Identity::new("machine", "client", "user", ":0");
         let desktop = Desktop {
@@ -101,7 +107,9 @@ impl Attached {
         });
         let viewer = Viewer::new(Box::new(windows), options, seat);
         let keys = Arc::default();
+        let began = Rc::default();
         let watched = Watched {
+            began: Rc::clone(&began),
             session,
             shared: shared.clone(),
             keys: Arc::clone(&keys),
@@ -114,8 +122,24 @@ impl Attached {
             session: sender,
             viewer,
             keys,
+            began,
             task,
         }
+    }
+
+    /// Whether its session began, and did not end.
+    pub(crate) fn is_in(&self) -> bool {
+        self.began.get() && !self.is_over()
+    }
+
+    /// Its process is killed.
+    pub(crate) fn kill(&self) {
+        self.task.abort();
+    }
+
+    /// Says something.
+    pub(crate) fn send(&self, packet: Packet) {
+        let _gone = self.session.send(ToSession::Send(packet));
     }
 
     /// Its connection, the newest of those that came about.
@@ -133,12 +157,13 @@ impl Attached {
         let _gone = self.session.send(ToSession::Notice(Notice::Suspect));
     }
 
-    /// Presses a key.
-    pub(crate) fn press(&self, now: Nanos) {
+    /// Presses the key of that symbol.
+    pub(crate) fn press(&self, now: Nanos, keysym: u32) {
         let key = KeyAction {
             id: 1,
             key: Key {
                 name: "a".into(),
+                keysym,
                 ..Key::default()
             },
             pressed: true,
@@ -170,7 +195,7 @@ impl Attached {
         }
         self.task
             .await
-            .map_or_else(|error| error.to_string(), |reason| reason.to_string())
+            .map_or_else(|_| "killed".to_owned(), |reason| reason.to_string())
     }
 }
 
@@ -183,19 +208,19 @@ async fn run(
     let open = async || {
         let flow = shared.lock().network.connect(algorithm);
         let stream = SimStream::new(shared.clone(), flow, CLIENT);
-        poll_fn(
+        let is_open = poll_fn(
             |context| match shared.lock().network.is_open(flow, context.waker()) {
                 true => Poll::Ready(()),
                 false => Poll::Pending,
             },
-        )
-        .await;
+        );
+        tokio::time::timeout(PATIENCE, is_open).await?;
         flows.borrow_mut().push(flow);
-        Ok::<_, Infallible>(Opened::new(stream))
+        Ok::<_, Elapsed>(Opened::new(stream))
     };
     let mut driven = pin!(dial_and_resume(open, &mut watched, Calls::NETWORK));
     // timers of a process that hangs do nothing either
-    let Ok(ended) = poll_fn(|context| {
+    let ended = poll_fn(|context| {
         let hangs = shared.lock().is_hanging(CLIENT, context);
         if hangs {
             return Poll::Pending;
@@ -203,11 +228,12 @@ async fn run(
         driven.as_mut().poll(context)
     })
     .await;
-    ended.reason
+    ended.map_or_else(|error| CloseReason::Io(error.to_string()), |ended| ended.reason)
 }
 
 /// A client's session that says when its display has something to do.
 struct Watched {
+    began: Rc<Cell<bool>>,
     session: ClientSession,
     shared: Shared,
     keys: Arc<Mutex<VecDeque<Nanos>>>,
@@ -231,6 +257,9 @@ impl Handler for Watched {
         {
             let heard = self.shared.lock().now();
             self.seen.lock().unwrap().rung.push((heard, heard - pressed));
+        }
+        if matches!(event, Event::Packet(Packet::StartupComplete)) {
+            self.began.set(true);
         }
         self.session.event(connection, event, now);
         self.stir();

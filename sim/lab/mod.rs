@@ -6,11 +6,14 @@
 //! of a seed.
 
 mod client;
+mod fault;
 mod noise;
 mod play;
 mod source;
 mod stage;
 mod stream;
 
+pub(crate) use self::fault::Fault;
+#[allow(unused_imports, reason = "shared with `cargo netem`, which uses other parts")]
 pub(crate) use self::noise::Noise;
 pub(crate) use self::play::{Played, Setup, play};

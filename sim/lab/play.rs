@@ -1,6 +1,7 @@
 //! [`play`]: a profile, from the first connection to the last picture.
 
 use super::client::{Attached, Seen};
+use super::fault::Fault;
 use super::noise::Noise;
 use super::source::{Drawing, Source, Watch};
 use super::stage::Shared;
@@ -11,14 +12,18 @@ use crate::profile::{Event, Expect, Profile, What};
 use crate::tcp::{Algorithm, CLIENT, Network, SERVER};
 use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
+use xpra::packet::Packet;
+use xpra::session::client::ClientOptions;
 use xpra::session::screen::Worker;
 use xpra::session::server::{self, Arrival, ServerConfig};
 use xpra::transport::{Link, LinkInfo, TransportKind};
+use xpra::types::Encoding;
 
 /// How often the graphs and ages get a point.
 const LOOK: Nanos = 50 * MILLISECOND;
@@ -38,17 +43,35 @@ pub(crate) struct Setup {
     pub(crate) algorithm: Algorithm,
     /// Damage comes in parts, in any order, some twice, some late.
     pub(crate) scrambled: bool,
+    /// What the server is told.
+    pub(crate) server: ServerConfig,
+    /// What the client is told.
+    pub(crate) client: ClientOptions,
+    /// What else happens.
+    pub(crate) faults: Vec<(Nanos, Fault)>,
 }
 
 impl Setup {
     /// A profile as it is.
-    pub(crate) const fn new(profile: Profile, seed: u64, algorithm: Algorithm) -> Self {
-        let scrambled = false;
+    pub(crate) fn new(profile: Profile, seed: u64, algorithm: Algorithm) -> Self {
+        // noise without loss, so that the link carries exactly what is drawn
+        let mut encodings = vec![Encoding::Rgb24];
+        encodings.extend(profile.lossy.then_some(Encoding::Jpeg));
         Self {
             profile,
             seed,
             algorithm,
-            scrambled,
+            scrambled: false,
+            server: ServerConfig {
+                sharing: Some(true),
+                ..ServerConfig::default()
+            },
+            client: ClientOptions {
+                sharing: true,
+                encodings,
+                ..ClientOptions::default()
+            },
+            faults: Vec::new(),
         }
     }
 
@@ -59,6 +82,7 @@ impl Setup {
             seed,
             algorithm,
             scrambled,
+            ..
         } = self;
         let cc = format!("{algorithm:?}").to_lowercase();
         let scramble = if *scrambled { " --scramble" } else { "" };
@@ -75,6 +99,12 @@ pub(crate) struct Played {
     pub(crate) hash: u64,
     /// The client's window at last is the screen at last.
     pub(crate) is_right: bool,
+    /// What was typed in each session, and what of all that reached the screen, by numbers that count on.
+    pub(crate) typed: (Vec<Range<u32>>, Vec<u32>),
+    /// Most bytes that were with a kernel or on their way.
+    pub(crate) most_in_flight: u64,
+    /// Bytes that clients had read by then.
+    pub(crate) read: Vec<(Nanos, u64)>,
 }
 
 impl Played {
@@ -102,6 +132,9 @@ pub(crate) fn play(setup: &Setup) -> Played {
 
 struct Play {
     setup: Setup,
+    /// The server's process; none while it is dead.
+    serving: Vec<JoinHandle<()>>,
+    drawing: Drawing,
     shared: Shared,
     noise: Noise,
     watch: Watch,
@@ -116,6 +149,8 @@ struct Play {
     events: Vec<(Nanos, Cue)>,
     next_look: Nanos,
     next_key: Nanos,
+    /// The numbers of keys that were pressed, by session.
+    keys: Vec<Range<u32>>,
     looks: Looks,
     /// The connections of this session that ended.
     ended: Vec<usize>,
@@ -126,6 +161,7 @@ enum Cue {
     Begin(What, u64),
     Hang(bool),
     Stop(usize),
+    Fault(Fault),
 }
 
 /// What was seen regularly.
@@ -160,28 +196,17 @@ impl Play {
             seed,
         };
         let last = u32::try_from(end.saturating_sub(drawing.begin) / (SECOND / u64::from(profile.fps)));
-        let (source, watch) = Source::new(drawing, shared.clone());
-        let (screen, worker) = Worker::new(Box::new(source)).unwrap();
-        let (links, arrivals) = mpsc::channel(16);
-        let place = vec![("sim".to_owned(), Arc::default())];
-        let config = ServerConfig {
-            sharing: Some(true),
-            ..ServerConfig::default()
-        };
-        tokio::task::spawn_local(accept(shared.clone(), links));
-        tokio::task::spawn_local(server::serve(
-            arrivals,
-            place,
-            screen,
-            config,
-            std::future::pending(),
-        ));
+        let (source, watch) = Source::new(drawing.clone(), shared.clone());
+        let (worker, serving) = serve(&shared, source, setup);
         let seen = Arc::default();
         let keep = last.unwrap_or(u32::MAX).saturating_sub(2);
-        let client = Attached::new(&shared, setup.algorithm, noise, &seen, keep);
+        let client = Attached::new(&shared, setup, noise, &seen, keep);
         Self {
-            events: cues(&profile.events),
+            events: cues(&profile.events, &setup.faults),
             setup: setup.clone(),
+            serving,
+            drawing,
+            keys: vec![1..1],
             shared,
             noise,
             watch,
@@ -231,7 +256,17 @@ impl Play {
 
     fn is_done(&self, now: Nanos) -> bool {
         // what the ends of the picture say is not enough where damage comes in parts
-        now >= self.end && (now >= self.end + DRAIN || self.is_right(&self.seen.lock().unwrap()))
+        now >= self.end
+            && (now >= self.end + DRAIN || self.is_right(&self.seen.lock().unwrap()) && self.is_all_typed())
+    }
+
+    /// Whether the last key reached the screen. Nobody numbers them where nothing goes wrong.
+    fn is_all_typed(&self) -> bool {
+        let last = self.keys.last().filter(|keys| !keys.is_empty());
+        let last = last
+            .map(|keys| keys.end - 1)
+            .filter(|_| !self.setup.faults.is_empty());
+        last.is_none_or(|last| self.watch.typed().last() == Some(&last))
     }
 
     /// Whether the client's window is the screen.
@@ -292,14 +327,82 @@ impl Play {
             Cue::Begin(What::Outage, _) => {}
             Cue::Hang(hangs) => self.shared.lock().hang(hangs),
             Cue::Stop(flow) => self.shared.lock().network.stop(flow),
+            Cue::Fault(fault) => self.fault(fault),
+        }
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        let shared = self.shared.clone();
+        let mut stage = shared.lock();
+        let network = &mut stage.network;
+        match fault {
+            // whoever has not logged in yet has nothing to go on with, and finds out by its own patience
+            Fault::Address if !self.client.is_in() => {}
+            Fault::Address => {
+                let flows = self.client.flows();
+                flows.into_iter().for_each(|flow| network.darken(flow));
+                self.client.moved();
+            }
+            Fault::Clock(time) => {
+                let (source, load, latency) = (Default::default(), [0; 3], time);
+                self.client.send(Packet::PingEcho {
+                    time,
+                    load,
+                    latency,
+                    source,
+                });
+                let source = Default::default();
+                self.client.send(Packet::Ping { time, source });
+            }
+            Fault::ClientDies { silently } => {
+                if silently {
+                    let flows = self.client.flows();
+                    flows.into_iter().for_each(|flow| network.darken(flow));
+                }
+                self.client.kill();
+            }
+            Fault::Deaf(deaf) => stage.deafen(deaf),
+            Fault::Delay(delay) => [SERVER, CLIENT]
+                .into_iter()
+                .for_each(|way| network.way(way).shape_mut().delay = delay),
+            Fault::Hang(hangs) => stage.hang(hangs),
+            Fault::Loss(loss) => [SERVER, CLIENT]
+                .into_iter()
+                .for_each(|way| network.way(way).shape_mut().loss = loss),
+            Fault::Partition { way, until } => {
+                let now = network.now();
+                network.way(way).break_line(now..until);
+            }
+            Fault::Reset => self.client.flow().into_iter().for_each(|flow| network.cut(flow)),
+            Fault::ServerDies { silently } => {
+                self.serving.drain(..).for_each(|task| task.abort());
+                for flow in network.served() {
+                    match silently {
+                        true => network.darken(flow),
+                        false => network.cut(flow),
+                    }
+                }
+            }
+            Fault::ServerStarts if !self.serving.is_empty() => {}
+            Fault::ServerStarts => {
+                drop(stage);
+                let source = Source::again(self.drawing.clone(), shared.clone(), &self.watch);
+                (self.worker, self.serving) = serve(&shared, source, &self.setup);
+            }
         }
     }
 
     /// Presses a key, while pictures are drawn and there is somebody to do it.
-    fn press(&self, now: Nanos) {
+    fn press(&mut self, now: Nanos) {
         let is_there = now < self.end && !self.shared.lock().hangs() && !self.client.is_over();
-        if is_there {
-            self.client.press(now);
+        if self.setup.faults.is_empty() && is_there {
+            return self.client.press(now, 0);
+        }
+        // where sessions end, keys belong to one
+        if is_there && self.client.is_in() {
+            let keys = self.keys.last_mut().unwrap();
+            self.client.press(now, keys.end);
+            keys.end += 1;
         }
     }
 
@@ -310,9 +413,10 @@ impl Play {
 
     /// A user who lost the session attaches once more.
     async fn attach_again(&mut self) {
-        let algorithm = self.setup.algorithm;
-        let next = Attached::new(&self.shared, algorithm, self.noise, &self.seen, self.keep);
+        let next = Attached::new(&self.shared, &self.setup, self.noise, &self.seen, self.keep);
         let old = std::mem::replace(&mut self.client, next);
+        let next = self.keys.last().unwrap().end;
+        self.keys.push(next..next);
         self.ended.extend(old.flows());
         let why = old.end().await;
         let now = self.shared.lock().now();
@@ -354,6 +458,14 @@ impl Play {
     fn finish(self) -> Played {
         let seen = std::mem::take(&mut *self.seen.lock().unwrap());
         let counters = self.shared.lock().network.way(SERVER).counters();
+        let most = (self.looks.flight.iter()).fold(0.0, |most: f64, (_, kilobytes)| most.max(*kilobytes));
+        let most_in_flight = crate::link::whole(most * 1e3);
+        let read = self
+            .looks
+            .totals
+            .iter()
+            .map(|(at, read, _)| (*at, *read))
+            .collect();
         let mut hasher = DefaultHasher::new();
         (
             &seen.shown,
@@ -373,6 +485,9 @@ impl Play {
             outcome,
             hash: hasher.finish(),
             is_right: self.is_right(&seen),
+            typed: (self.keys, self.watch.typed()),
+            most_in_flight,
+            read,
         }
     }
 
@@ -443,8 +558,21 @@ impl Looks {
     }
 }
 
+/// Shares a screen.
+fn serve(shared: &Shared, source: Source, setup: &Setup) -> (Worker, Vec<JoinHandle<()>>) {
+    let (screen, worker) = Worker::new(Box::new(source)).unwrap();
+    let (links, arrivals) = mpsc::channel(16);
+    let place = vec![("sim".to_owned(), Arc::default())];
+    let config = setup.server.clone();
+    let accepting = tokio::task::spawn_local(accept(shared.clone(), links));
+    let serving = tokio::task::spawn_local(async move {
+        server::serve(arrivals, place, screen, config, std::future::pending()).await;
+    });
+    (worker, vec![accepting, serving])
+}
+
 /// What happens and when, the first last.
-fn cues(events: &[Event]) -> Vec<(Nanos, Cue)> {
+fn cues(events: &[Event], faults: &[(Nanos, Fault)]) -> Vec<(Nanos, Cue)> {
     let cue = |event: &Event| {
         let what = event.what;
         let argument = if what == What::Transfer {
@@ -455,6 +583,9 @@ fn cues(events: &[Event]) -> Vec<(Nanos, Cue)> {
         (event.at, Cue::Begin(what, argument))
     };
     let mut cues: Vec<_> = events.iter().map(cue).collect();
+    cues.extend(faults.iter().map(|(at, fault)| (*at, Cue::Fault(*fault))));
+    // those of one moment in their order
+    cues.reverse();
     cues.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     cues
 }

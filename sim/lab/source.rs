@@ -33,6 +33,10 @@ struct Known {
     /// When the screen's thread wants to be called.
     wanted: Option<Nanos>,
     pixels: Vec<u8>,
+    /// When the next picture is due.
+    next: Nanos,
+    /// Key symbols in the order they were typed.
+    typed: Vec<u32>,
 }
 
 impl Watch {
@@ -51,6 +55,11 @@ impl Watch {
     /// When the screen's thread wants to be called.
     pub(crate) fn wanted(&self) -> Option<Nanos> {
         self.0.lock().unwrap().wanted
+    }
+
+    /// The symbols of the keys that were typed.
+    pub(crate) fn typed(&self) -> Vec<u32> {
+        self.0.lock().unwrap().typed.clone()
     }
 
     /// The last picture.
@@ -75,23 +84,33 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// A screen that nobody has shared yet.
     pub(crate) fn new(drawing: Drawing, shared: Shared) -> (Self, Watch) {
         let watch = Watch::default();
+        {
+            let known = &mut *watch.0.lock().unwrap();
+            known.drawn.push(0);
+            known.next = drawing.begin;
+        }
+        (Self::again(drawing, shared, &watch), watch)
+    }
+
+    /// The screen of that watch, for another server.
+    pub(crate) fn again(drawing: Drawing, shared: Shared, watch: &Watch) -> Self {
         let mut source = Self {
             shared,
             watch: watch.clone(),
             size: drawing.noise.size(),
             rng: Rng::new(drawing.seed),
-            number: 0,
-            next: drawing.begin,
+            number: watch.latest(),
+            next: watch.0.lock().unwrap().next,
             painted: false,
             pixels: Vec::new(),
             held: Vec::new(),
             drawing,
         };
-        source.watch.0.lock().unwrap().drawn.push(0);
         source.paint();
-        (source, watch)
+        source
     }
 
     /// Draws what is due by `now`.
@@ -102,6 +121,7 @@ impl Source {
             self.painted = false;
             self.watch.0.lock().unwrap().drawn.push(self.next);
             self.next += SECOND / u64::from(self.drawing.fps);
+            self.watch.0.lock().unwrap().next = self.next;
             if self.drawing.scrambled {
                 self.scramble(events);
             } else {
@@ -189,7 +209,8 @@ impl Screen for Source {
 
     /// Every key rings the bell, so that a client hears how long a small answer takes.
     fn input(&mut self, input: &Input) -> Result<(), DisplayError> {
-        if matches!(input, Input::Key { .. }) {
+        if let Input::Key { key, .. } = input {
+            self.watch.0.lock().unwrap().typed.push(key.keysym);
             self.held.push(ScreenEvent::Bell {
                 percent: 100,
                 pitch: 440,

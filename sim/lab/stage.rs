@@ -23,6 +23,8 @@ pub(crate) struct Stage {
     bytes: Vec<[VecDeque<u8>; 2]>,
     /// The client's process hangs, and who waits in it.
     hangs: bool,
+    /// It reads nothing.
+    deaf: bool,
     hanging: Vec<Waker>,
     /// Something happened that displays may have to know: to the server, to the client.
     pub(crate) stirred: [bool; 2],
@@ -37,6 +39,7 @@ impl Shared {
             network,
             bytes: Vec::new(),
             hangs: false,
+            deaf: false,
             hanging: Vec::new(),
             stirred: [true; 2],
             steps: 0,
@@ -73,6 +76,14 @@ impl Stage {
         }
     }
 
+    /// Lets the client's process read nothing, or read again.
+    pub(crate) fn deafen(&mut self, deaf: bool) {
+        self.deaf = deaf;
+        if !deaf {
+            self.hanging.drain(..).for_each(Waker::wake);
+        }
+    }
+
     /// Whether the client's process hangs.
     pub(crate) const fn hangs(&self) -> bool {
         self.hangs
@@ -85,6 +96,15 @@ impl Stage {
             self.hanging.push(context.waker().clone());
         }
         hangs
+    }
+
+    /// Whether that end's process reads nothing now, in which case it is woken when it does again.
+    pub(crate) fn is_deaf(&mut self, end: usize, context: &Context<'_>) -> bool {
+        let deaf = self.deaf && end == CLIENT;
+        if deaf {
+            self.hanging.push(context.waker().clone());
+        }
+        deaf
     }
 
     /// Reads.

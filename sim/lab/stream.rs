@@ -33,7 +33,7 @@ impl AsyncRead for SimStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (flow, end) = (self.flow, self.end);
         let mut world = self.shared.lock();
-        if world.is_hanging(end, cx) {
+        if world.is_hanging(end, cx) || world.is_deaf(end, cx) {
             return Poll::Pending;
         }
         match world.network.readable(flow, end, cx.waker()) {

@@ -177,6 +177,11 @@ impl<T> Bottleneck<T> {
         &self.shape
     }
 
+    /// To make it another one from now on.
+    pub(crate) const fn shape_mut(&mut self) -> &mut Shape {
+        &mut self.shape
+    }
+
     /// Sends what waits and whose turn has come by `now`.
     fn send(&mut self, now: Nanos) {
         while let Some(first) = self.waiting.front() {

@@ -11,6 +11,17 @@ fn setup(name: &str, seed: u64) -> Setup {
     Setup::new(profile, seed, Algorithm::Cubic)
 }
 
+/// Whoever mistypes a link is told in a line what there is.
+#[test]
+fn an_unknown_profile_is_one_line() {
+    let error = format!("{:#}", Profile::named("bloat").unwrap_err());
+    assert!(
+        error.starts_with("no profile bloat: there are bloat-10m, "),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 1);
+}
+
 /// Damage that comes in parts, in any order, twice and late: the client has the whole picture in the end.
 #[test]
 fn damage_in_any_order() {

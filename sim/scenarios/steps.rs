@@ -5,6 +5,7 @@ use crate::lab::{Played, Setup, play};
 use crate::link::{Nanos, Rate, Rng, SECOND, whole};
 use crate::profile::Profile;
 use crate::tcp::{Algorithm, SERVER};
+use xpra::session::RefreshRate;
 
 /// How long a rate lasts.
 const STAY: Nanos = 4 * SECOND;
@@ -50,7 +51,10 @@ fn course(seed: u64, count: u64) -> Vec<String> {
     profile.seconds = count * STAY / SECOND;
     let steps = rates.iter().map(|(at, rate)| (*at, whole(*rate)));
     profile.ways[SERVER].rate = Rate::steps(steps.collect());
-    let played = play(&Setup::new(profile, seed, Algorithm::Cubic));
+    let mut setup = Setup::new(profile, seed, Algorithm::Cubic);
+    // of a screen as fast as what is drawn
+    setup.client.refresh_rate = RefreshRate::Fixed(FPS);
+    let played = play(&setup);
     // the first is the start
     let pairs = rates.windows(2);
     pairs

@@ -235,7 +235,10 @@ impl Cubic {
             self.k = cube_root((self.origin - segments) as f64 / Self::C);
             sample.now
         });
-        let t = (sample.now.saturating_sub(epoch) + sample.min_rtt) as f64 / SECOND as f64 - self.k;
+        // unknown as long as all that was acknowledged had been sent twice
+        let round = Some(sample.min_rtt).filter(|rtt| *rtt != Nanos::MAX);
+        let since = sample.now.saturating_sub(epoch) + round.unwrap_or_default();
+        let t = since as f64 / SECOND as f64 - self.k;
         let away = whole(Self::C * (t * t * t).abs());
         let target = match t < 0.0 {
             true => self.origin.saturating_sub(away),

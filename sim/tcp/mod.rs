@@ -160,6 +160,22 @@ impl Network {
         self.flows[flow].dark = true;
     }
 
+    /// The flows that reached the server.
+    pub(crate) fn served(&self) -> Vec<usize> {
+        let flows = self.flows.iter().enumerate();
+        let served = flows.filter(|(_, flow)| flow.arrived && !flow.automatic);
+        served.map(|(flow, _)| flow).collect()
+    }
+
+    /// Somebody on the way ends it for both ends.
+    pub(crate) fn cut(&mut self, flow: usize) {
+        for end in [SERVER, CLIENT] {
+            let this = &mut self.flows[flow].ends[end];
+            this.reset = true;
+            self.woken |= wake(&mut this.reading) | wake(&mut this.writing);
+        }
+    }
+
     /// A flow that reached the server.
     pub(crate) fn accept(&mut self, waker: &Waker) -> Option<usize> {
         let flow = self.arrivals.pop_front();

@@ -78,6 +78,8 @@ pub(crate) struct Sender {
     turn: u64,
     newest: u64,
     recovery: Option<u64>,
+    /// It began with a timeout: the window grows meanwhile.
+    timed_out: bool,
     retransmits: u64,
     // round trips
     srtt: Option<Nanos>,
@@ -115,6 +117,7 @@ impl Sender {
             turn: 0,
             newest: 0,
             recovery: None,
+            timed_out: false,
             retransmits: 0,
             srtt: None,
             variation: 0,
@@ -332,7 +335,7 @@ impl Sender {
             self.measure(oldest.map_or(rtt, |at| now - at));
         }
         if self.recovery.is_some_and(|end| self.acked >= end) {
-            self.recovery = None;
+            (self.recovery, self.timed_out) = (None, false);
         }
         self.detect_losses();
         let rate = self.sample_rate(&newest, now);
@@ -347,7 +350,7 @@ impl Sender {
             pipe: self.pipe,
             flight,
             limited,
-            in_recovery: self.recovery.is_some(),
+            in_recovery: self.recovery.is_some() && !self.timed_out,
         };
         self.control.acked(&sample);
     }
@@ -490,7 +493,7 @@ impl Sender {
             }
         }
         (self.pipe, self.since, self.backoff) = (0, now, self.backoff + 1);
-        self.recovery = Some(self.next);
+        (self.recovery, self.timed_out) = (Some(self.next), true);
         self.control.timed_out();
         None
     }

@@ -20,11 +20,12 @@ use crate::session::client::{
     ToSession, Viewer, client_hello, resume_capability,
 };
 use crate::session::resume::{Calls, Ended, dial_and_resume};
-use crate::session::{Login, now};
+use crate::session::{Login, RefreshRate, now};
 use crate::transport::connect;
 use crate::types::{Encoding, Size};
 use clap::ArgAction::Set;
 use std::ffi::OsString;
+use std::str::FromStr as _;
 use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
@@ -98,6 +99,12 @@ pub(super) struct AttachArgs {
     /// What the server may send in a second: 500K, 10Mbps, auto
     #[arg(long, value_name = "BITS", default_value = "auto", value_parser = bits_per_second)]
     bandwidth_limit: u64,
+    /// Let the server make pictures worse when the link is seen to carry little; with no it shows fewer instead
+    #[arg(long, value_name = "yes|no", action = Set, default_value = "yes", value_parser = switch)]
+    bandwidth_detection: bool,
+    /// Pictures a second: 60, 30-60 around what the screen shows, or auto for what it shows
+    #[arg(long, value_name = "RATE", default_value = "auto", value_parser = RefreshRate::from_str)]
+    refresh_rate: RefreshRate,
     /// Keys the client acts on, instead of its own list: [MODIFIER+..]KEY:ACTION, with quit, refresh_all_windows,
     /// refresh_window, show_session_info, void; may be given several times
     #[arg(long, value_name = "KEY:ACTION", value_parser = Shortcut::parse)]
@@ -140,6 +147,7 @@ impl AttachArgs {
         let given = |percent: u8| (percent > 0).then_some(percent);
         ClientOptions {
             bandwidth_limit: self.bandwidth_limit,
+            bandwidth_detection: self.bandwidth_detection,
             bell: self.bell,
             clipboard: match self.clipboard {
                 true if !self.readonly => self.clipboard_direction,
@@ -155,6 +163,7 @@ impl AttachArgs {
             min_speed: given(self.min_speed),
             quality: given(self.quality),
             readonly: self.readonly,
+            refresh_rate: self.refresh_rate,
             session_name: self.session_name.clone(),
             sharing: self.sharing,
             shortcuts: Shortcuts::new(&self.key_shortcut, &self.shortcut_modifiers.0),
@@ -225,6 +234,7 @@ async fn attach(
     let desktop = Desktop {
         size: windows.screen_size(),
         keymap: windows.keymap(),
+        refresh_rate: windows.refresh_rate(),
     };
     let identity = identity(environment, display, &username);
     let asked = options.clone();
@@ -476,6 +486,8 @@ mod tests {
             "--min-quality=40",
             "--quality=auto",
             "--bandwidth-limit=10Mbps",
+            "--bandwidth-detection=no",
+            "--refresh-rate=30-50",
             "--key-shortcut=#+F1:quit",
             "--key-shortcut=F2:scaleup",
             "--shortcut-modifiers=Control",
@@ -489,6 +501,8 @@ mod tests {
         assert_eq!(options.encoding, Some(Encoding::Jpeg));
         assert_eq!((options.quality, options.min_quality), (None, Some(40)));
         assert_eq!(options.bandwidth_limit, 10_000_000);
+        assert!(!options.bandwidth_detection);
+        assert_eq!(options.refresh_rate, RefreshRate::Within(30, 50));
         let quit = Shortcut::parse("Control+F1:quit").unwrap();
         assert_eq!(options.shortcuts, Shortcuts::new(&[quit], &[]));
     }

@@ -233,6 +233,7 @@ async fn attach(address: &Address, windows: Box<dyn Windows>, time: Duration) ->
     let desktop = Desktop {
         size: windows.screen_size(),
         keymap: windows.keymap(),
+        refresh_rate: windows.refresh_rate(),
     };
     let identity = Identity::new("demo", "demo", "demo", "demo");
     let (asked, screen) = (options.clone(), desktop.clone());

@@ -9,11 +9,13 @@ use crate::discovery::Environment;
 use crate::display::Screen;
 use crate::display::card::TestCard;
 use crate::display::x11::{guess_display, open_screen};
+use crate::session::RefreshRate;
 use crate::session::server::{self, Door, ServerConfig, ServerEnd, Summary};
 use crate::transport::Listener;
 use crate::transport::tls::ServerTls;
 use crate::types::Encoding;
 use std::convert::Infallible;
+use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -80,6 +82,13 @@ pub struct ServeArgs {
     /// Most bits per second for one client: a number with an optional K, M or G; 0 or auto is no limit.
     #[arg(long, value_name = "BITS", default_value = "auto", value_parser = bits)]
     pub bandwidth_limit: u64,
+    /// May pictures be made worse when a link is seen to carry little? With no they are made for the bandwidth limit
+    /// alone, and a slow link shows fewer.
+    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = switch)]
+    pub bandwidth_detection: Switch,
+    /// Most pictures per second for a client: 60, 30-60 around what its screen shows, or auto for what it shows.
+    #[arg(long, value_name = "RATE", default_value = "auto", value_parser = RefreshRate::from_str)]
+    pub refresh_rate: RefreshRate,
     /// Encodings that may be used.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = encodings)]
     pub encodings: Vec<Encodings>,
@@ -270,6 +279,8 @@ impl ServeArgs {
             idle_timeout: Duration::from_secs(self.idle_timeout),
             server_idle_timeout: Duration::from_secs(self.server_idle_timeout),
             bandwidth_limit: self.bandwidth_limit,
+            bandwidth_detection: self.bandwidth_detection.0.unwrap_or(true),
+            refresh_rate: self.refresh_rate,
             encodings: self.encodings.iter().flat_map(|e| e.0.iter().copied()).collect(),
             min_quality: self.min_quality.min(self.quality),
             quality: self.quality,

@@ -469,6 +469,11 @@ pub trait Windows: Clipboard + Send {
     /// Size of the screen they are shown on.
     fn screen_size(&self) -> Size;
 
+    /// Pictures a second it shows, when that is known.
+    fn refresh_rate(&self) -> Option<u32> {
+        None
+    }
+
     /// The keyboard, for the hello.
     fn keymap(&self) -> Keymap;
 

@@ -97,9 +97,9 @@ pub enum Packet {
     DrawAck(DrawAck),
     /// New pixels.
     Draw(Draw),
-    /// The client's screen has this size and refresh rate now; a server reads it as a [`DesktopSize`](Self::DesktopSize).
+    /// The client's screen has this size and refresh rate now; 0 says nothing of the rate.
     ClientScreen(Size, u32),
-    /// The client's desktop has this size (to the server), or the server's has (to the client).
+    /// The server's screen has this size.
     DesktopSize(Size),
     /// Goodbye: reason and details.
     Disconnect {
@@ -340,7 +340,8 @@ mod tests {
             },
             Side::Client,
         );
-        round_trip(Packet::DesktopSize(Size::new(640, 480)), Side::Client);
+        round_trip(Packet::ClientScreen(Size::new(640, 480), 75), Side::Client);
+        round_trip(Packet::DesktopSize(Size::new(640, 480)), Side::Server);
         round_trip(Packet::StartupComplete, Side::Server);
         round_trip(Packet::LoadTest(4000), Side::Client);
         round_trip(Packet::LoadData(Bytes::from_static(&[9; 100])), Side::Server);

@@ -126,12 +126,19 @@ impl Packet {
             ("cursor-default", _) => Self::Cursor(CursorPacket::Default),
             ("damage-sequence", _) => Self::DrawAck(DrawAck::parse(a, false)?),
             ("window-ack", _) => Self::DrawAck(DrawAck::parse(a, true)?),
-            ("desktop_size" | "display-resized", _) => Self::DesktopSize(size(a)?),
+            ("desktop_size" | "display-resized", Side::Server) => Self::DesktopSize(size(a)?),
+            ("desktop_size" | "display-resized", Side::Client) => {
+                let size = size(a)?;
+                // the screens and desktops, once more the size, the dots per inch
+                (0..7).for_each(|_| a.skip());
+                Self::ClientScreen(size, u32::try_from(a.int_or(0)).unwrap_or(0))
+            }
             ("configure-display" | "display-configure", _) => {
                 let caps = Capabilities::from_value(a.map_or_empty());
                 let side = |v: i64| u32::try_from(v).ok().filter(|v| *v < 1 << 15);
+                let rate = caps.int("vrefresh").and_then(|rate| u32::try_from(rate).ok());
                 match caps.pair("desktop-size").and_then(|(w, h)| side(w).zip(side(h))) {
-                    Some((w, h)) => Self::DesktopSize(Size { w, h }),
+                    Some((w, h)) => Self::ClientScreen(Size { w, h }, rate.unwrap_or(0)),
                     None => Self::Ignored(name.into()),
                 }
             }

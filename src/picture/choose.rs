@@ -71,6 +71,22 @@ impl LinkSpeed {
     }
 }
 
+/// A link, and what pictures are to fit through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkUse {
+    /// What it carries.
+    pub speed: LinkSpeed,
+    /// What it is to be thought to carry where pictures would otherwise be made worse.
+    pub detail: LinkSpeed,
+}
+
+impl From<LinkSpeed> for LinkUse {
+    fn from(speed: LinkSpeed) -> Self {
+        let detail = speed;
+        Self { speed, detail }
+    }
+}
+
 /// What an update of the screen may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -81,15 +97,17 @@ pub struct Budget {
 
 impl Budget {
     /// For an update with pictures of these sizes, which take `swell` thousandths of the bytes of photographs.
-    pub fn new(link: LinkSpeed, pictures: impl IntoIterator<Item = Size>, swell: u64) -> Self {
+    pub fn new(link: impl Into<LinkUse>, pictures: impl IntoIterator<Item = Size>, swell: u64) -> Self {
+        let LinkUse { speed, detail } = link.into();
         let (mut pixels, mut headers) = (0_u64, 0);
         for size in pictures {
             pixels = pixels.saturating_add(size.area());
             headers += u128::from(HEADER);
         }
-        let bytes = u128::from(link.0) * 1000 / u128::from(UPDATES_PER_SECOND * swell.max(1));
+        let bytes = u128::from(detail.0) * 1000 / u128::from(UPDATES_PER_SECOND * swell.max(1));
         let density = bytes.saturating_sub(headers) * 1000 / u128::from(pixels.max(1));
         let density = u64::try_from(density).unwrap_or(u64::MAX);
+        let link = speed;
         Self { link, density }
     }
 

@@ -351,6 +351,7 @@ impl Connection {
                 None
             }
             (_, echo @ Packet::PingEcho { time, latency, .. }) => {
+                self.keepalive.notice_sleep(now);
                 let answered = self.keepalive.echo(time, now);
                 if latency >= 0 {
                     #[expect(clippy::cast_precision_loss, reason = "milliseconds far below 2^52")]

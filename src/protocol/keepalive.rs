@@ -22,6 +22,8 @@ pub struct Keepalive {
     /// When something last came from the peer, as far as it was looked at.
     heard: Option<Instant>,
     silent: bool,
+    /// When this process was last seen to run again after it did not.
+    awake: Option<Instant>,
     /// How long an echo may take before the peer is [silent](Self::is_silent): several round trips.
     patience: Duration,
 }
@@ -44,6 +46,7 @@ impl Keepalive {
             sign: None,
             heard: None,
             silent: false,
+            awake: None,
             patience: Self::SILENCE,
         }
     }
@@ -138,8 +141,7 @@ impl Keepalive {
     /// A timer is looked at that was due at [`deadline`](Self::deadline). When that was long ago this process did not
     /// run, and the echo may be there unread.
     pub fn woke(&mut self, now: Instant) {
-        let slept = |at: Instant| now.saturating_duration_since(at) >= Self::SLEPT;
-        if !self.deadline().is_some_and(slept) {
+        if !self.notice_sleep(now) {
             return;
         }
         self.sign = self
@@ -147,6 +149,16 @@ impl Keepalive {
             .max(now.checked_sub(self.timeout.saturating_sub(Self::AFTER_SLEEP)));
         // whether the path is still there is worth a question
         self.doubt();
+    }
+
+    /// Whether this process did not run when it should have looked at a timer; what is read now may be old.
+    pub fn notice_sleep(&mut self, now: Instant) -> bool {
+        let late = |at: Instant| now.saturating_duration_since(at) >= Self::SLEPT;
+        let slept = self.deadline().is_some_and(late);
+        if slept {
+            self.awake = Some(now);
+        }
+        slept
     }
 
     /// The peer counts as silent until it is heard.
@@ -158,6 +170,11 @@ impl Keepalive {
     pub fn echo(&mut self, stamp: i64, now: Instant) -> Option<Instant> {
         let index = self.waiting.iter().position(|(sent, _)| *sent == stamp)?;
         let (_, at) = self.waiting.drain(..=index).next_back()?;
+        if self.awake.is_some_and(|awake| at < awake) {
+            // it lay unread for as long as this process slept: that is no round trip, and no reason for patience
+            self.last_echo = Some(now);
+            return Some(at);
+        }
         self.latencies
             .add(now.saturating_duration_since(at).as_secs_f64() * 1e3);
         self.last_echo = Some(now);
@@ -217,6 +234,24 @@ mod tests {
         assert!(pings.is_silent());
         assert!(!pings.expired(now + 600 * second));
         assert!(pings.expired(now + 601 * second));
+    }
+
+    #[test]
+    fn what_lay_unread_while_this_process_slept_is_no_round_trip() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut pings = Keepalive::new(Some(5 * second), 60 * second, now);
+        pings.start(now);
+        pings.sent(now + 5 * second);
+        assert!(pings.notice_sleep(now + 100 * second));
+        assert_eq!(pings.echo(5000, now + 100 * second), Some(now + 5 * second));
+        assert_eq!(pings.latencies().last(), None);
+        // patience is what it was
+        pings.sent(now + 101 * second);
+        pings.listen(false, now + 102 * second);
+        assert!(pings.is_silent());
+        pings.echo(101_000, now + 102 * second);
+        assert_eq!(pings.latencies().last(), Some(1000.0));
     }
 
     #[test]

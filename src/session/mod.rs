@@ -11,11 +11,15 @@ mod fake_screen;
 mod login;
 mod mailbox;
 mod painter;
+mod refresh_rate;
 mod request;
 pub mod resume;
 pub mod screen;
 pub mod server;
 mod watch;
+
+/// What our clients call themselves.
+const CLIENT_TYPE: &str = "xpra-rs";
 
 pub use diagnose::{Diagnose, diagnose};
 pub use dial::{Caller, Opened, dial};
@@ -23,5 +27,6 @@ pub use driver::{Handler, drive, now, wall_clock};
 pub use login::Login;
 pub use mailbox::{Disconnected, Mailbox, Outbox, mailbox};
 pub use painter::{Painter, Piece};
+pub use refresh_rate::RefreshRate;
 pub use request::{Answer, Asker, Request, RequestError, ask};
 pub use watch::{Watch, watch};

@@ -5,8 +5,8 @@ use crate::delivery::{Damage, Unconfirmed};
 use crate::display::{DisplayError, Screen};
 use crate::mmap::AreaError;
 use crate::picture::{
-    Budget, Client, Coded, Content, Encoder, Fingerprint, How, LinkSpeed, Payload, Scan, ScrollFinder,
-    choose, estimate, regions,
+    Budget, Client, Coded, Content, Encoder, Fingerprint, How, LinkSpeed, LinkUse, Payload, Scan,
+    ScrollFinder, choose, estimate, regions,
 };
 use crate::types::{Encoding, Image, Rect, Size};
 use std::time::{Duration, Instant};
@@ -211,12 +211,12 @@ impl Painter {
         &mut self,
         screen: &mut dyn Screen,
         encoder: &mut Encoder,
-        link: LinkSpeed,
+        link: impl Into<LinkUse>,
         clock: impl Fn() -> Instant,
         mut give: impl FnMut(Piece),
     ) -> Result<bool, DisplayError> {
-        let now = clock();
-        self.claim_refreshes(link, now);
+        let (link, now) = (link.into(), clock());
+        self.claim_refreshes(link.speed, now);
         let damaged = self.damaged.take();
         if let Some(given) = self.paint_shared(screen, damaged, &clock, &mut give)? {
             return Ok(given);
@@ -389,7 +389,7 @@ impl Painter {
         }
     }
 
-    fn plan(&mut self, images: &[(Rect, Image<'_>)], lossless: &[Rect], link: LinkSpeed) -> Vec<Plan> {
+    fn plan(&mut self, images: &[(Rect, Image<'_>)], lossless: &[Rect], link: LinkUse) -> Vec<Plan> {
         let parts = self.parts(images, lossless);
         // all pictures of the update together have to fit
         let lossy = parts.iter().filter_map(|part| match part {

@@ -10,7 +10,7 @@ use super::mailbox::{Mailbox, Outbox, mailbox};
 use super::painter::{Painter, Piece};
 use crate::display::{ClipboardEvent, Cursor, DisplayError, Input, Keymap, Screen, ScreenEvent, Selection};
 use crate::mmap::RingWriter;
-use crate::picture::{self, LinkSpeed};
+use crate::picture::{self, LinkUse};
 use crate::types::{PixelFormat, Point, Size};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ pub enum ScreenCommand {
         /// Which client.
         client: ClientId,
         /// What its link carries.
-        link: LinkSpeed,
+        link: LinkUse,
         /// The last piece it is known to have.
         confirmed: u64,
     },
@@ -153,7 +153,7 @@ struct Client {
     painter: Painter,
     sink: mpsc::UnboundedSender<ScreenMessage>,
     /// Set while a picture is wanted and none was sent.
-    wants: Option<LinkSpeed>,
+    wants: Option<LinkUse>,
 }
 
 /// The work of the thread. Simulations do it turn by turn, in a time of their own.

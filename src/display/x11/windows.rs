@@ -10,6 +10,7 @@ mod events;
 mod hints;
 mod input;
 mod keyboard;
+mod refresh_rate;
 mod surface;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use self::cursor::Cursors;
 use self::hints::Hints;
 use self::input::Input;
 use self::keyboard::Keyboard;
+use self::refresh_rate::refresh_rate;
 use self::surface::{Sharing, Source, Surface};
 use self::window::{ClientWindow, Look, Params};
 use super::clipboard::X11Clipboard;
@@ -53,6 +55,7 @@ pub struct X11Windows {
     display: String,
     root: xproto::Window,
     screen_size: Size,
+    refresh_rate: Option<u32>,
     atoms: hints::Atoms,
     /// How the pictures' memory is shared with the server.
     sharing: Sharing,
@@ -128,9 +131,11 @@ impl X11Windows {
         let resources = x11rb::resource_manager::new_from_default(&conn)?;
         let cursors = Cursors::new(&conn, &screen, number, &resources)?;
         if conn.extension_information(randr::X11_EXTENSION_NAME)?.is_some() {
-            conn.randr_query_version(1, 2)?.reply()?;
+            conn.randr_query_version(1, 3)?.reply()?;
             conn.randr_select_input(root, NotifyMask::SCREEN_CHANGE)?;
         }
+        // whoever cannot say does not
+        let refresh_rate = refresh_rate(&conn, root).unwrap_or_default();
         let root_events = ChangeWindowAttributesAux::new().event_mask(EventMask::PROPERTY_CHANGE);
         conn.change_window_attributes(root, &root_events)?;
         let mut windows = Self {
@@ -145,6 +150,7 @@ impl X11Windows {
             display: display.to_owned(),
             root,
             screen_size: Size::new(screen.width_in_pixels.into(), screen.height_in_pixels.into()),
+            refresh_rate,
             atoms,
             opaque,
             translucent,
@@ -256,6 +262,10 @@ impl X11Windows {
 impl Windows for X11Windows {
     fn screen_size(&self) -> Size {
         self.screen_size
+    }
+
+    fn refresh_rate(&self) -> Option<u32> {
+        self.refresh_rate
     }
 
     fn keymap(&self) -> Keymap {

@@ -4,7 +4,7 @@ use super::*;
 use crate::picture::Budget;
 use crate::picture::samples::{self, Rng};
 use crate::picture::{
-    Client, Content, Fingerprint, LinkSpeed, Scan, Scroll, ScrollFinder, choose, estimate, regions,
+    Client, Content, Fingerprint, LinkSpeed, LinkUse, Scan, Scroll, ScrollFinder, choose, estimate, regions,
 };
 use Encoding::{Jpeg, Png, Rgb24, Rgb32, Webp};
 use proptest::prelude::*;
@@ -473,6 +473,15 @@ fn the_link_decides() {
             .quality
     };
     assert_eq!((quality(1), quality(7), quality(100)), (30, 36, 84));
+    // what it is to be thought to carry decides how good pictures are, and only that
+    let thought = LinkUse {
+        speed: LinkSpeed::mbit(1),
+        detail: LinkSpeed::mbit(7),
+    };
+    let how = choose(Picture, size, Budget::new(thought, [size], 1000), &python).unwrap();
+    assert_eq!((how.encoding, how.quality), (Jpeg, 36));
+    let pieces = |link| Budget::new(link, [size], 1000).pieces(100_000);
+    assert_eq!(pieces(thought), pieces(LinkSpeed::mbit(1).into()));
     let fine = Client {
         min_quality: 90,
         ..python.clone()

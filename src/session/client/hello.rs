@@ -8,10 +8,8 @@ use super::keymap::keymap_pairs;
 use crate::codec::{Dialect, Value};
 use crate::display::Keymap;
 use crate::packet::{Capabilities, DPI, screens};
+use crate::session::CLIENT_TYPE;
 use crate::types::{Encoding, PixelFormat, Size};
-
-/// Pictures a second the client would like; servers do not send more.
-pub(super) const REFRESH_RATE: u32 = 60;
 
 /// Milliseconds until a held key repeats, and between repeats.
 const KEY_REPEAT: [u32; 2] = [500, 30];
@@ -94,6 +92,8 @@ pub struct Desktop {
     pub size: Size,
     /// Its keyboard; without keys, the client does not type.
     pub keymap: Keymap,
+    /// Pictures a second its screen shows, when that is known.
+    pub refresh_rate: Option<u32>,
 }
 
 /// The capabilities of a client that shows windows; the connection adds those of the wire.
@@ -104,7 +104,7 @@ pub fn client_hello(
     options: &ClientOptions,
 ) -> Capabilities {
     let mut caps = Capabilities::default();
-    caps.set("client_type", "xpra-rs")
+    caps.set("client_type", CLIENT_TYPE)
         .set("platform", "linux2")
         .set("platform.name", "Linux")
         .set("uuid", identity.uuid.as_str())
@@ -124,7 +124,8 @@ pub fn client_hello(
         .set("control_commands", ["name"])
         .set("metadata.supported", METADATA)
         .set("bandwidth-limit", options.bandwidth_limit)
-        .set("bandwidth-detection", true);
+        // 6.x leaves it off all the same, unless its own option says yes
+        .set("bandwidth-detection", options.bandwidth_detection);
     if !options.session_name.is_empty() {
         caps.set("session-name", options.session_name.as_str());
     }
@@ -154,7 +155,7 @@ pub fn client_hello(
             ("contents-slice-fix", true.into()),
         ],
     );
-    display(&mut caps, desktop.size, options);
+    display(&mut caps, desktop, options);
     cursors(&mut caps, dialect, options);
     encodings(&mut caps, dialect, options);
     keyboard(&mut caps, dialect, &desktop.keymap, options);
@@ -192,7 +193,8 @@ impl Sections<'_> {
     }
 }
 
-fn display(caps: &mut Capabilities, size: Size, options: &ClientOptions) {
+fn display(caps: &mut Capabilities, desktop: &Desktop, options: &ClientOptions) {
+    let size = desktop.size;
     caps.set("desktop_size", [size.w, size.h])
         .set("desktop_mode_size", [size.w, size.h])
         .set("screen_sizes", screens(size))
@@ -201,7 +203,7 @@ fn display(caps: &mut Capabilities, size: Size, options: &ClientOptions) {
         .set("dpi", DPI)
         .set("dpi.x", DPI)
         .set("dpi.y", DPI)
-        .set("vrefresh", REFRESH_RATE);
+        .set("vrefresh", options.refresh_rate(desktop.refresh_rate));
 }
 
 fn cursors(caps: &mut Capabilities, dialect: Dialect, options: &ClientOptions) {
@@ -316,6 +318,7 @@ fn keyboard(caps: &mut Capabilities, dialect: Dialect, keymap: &Keymap, options:
 mod tests {
     use super::*;
     use crate::display::KeymapEntry;
+    use crate::session::RefreshRate;
 
     fn hello(dialect: Dialect, options: &ClientOptions) -> Capabilities {
         let mut keymap = Keymap {
@@ -333,6 +336,7 @@ mod tests {
         let desktop = Desktop {
             size: Size::new(1920, 1080),
             keymap,
+            refresh_rate: Some(75),
         };
         client_hello(
             dialect,
@@ -356,6 +360,8 @@ mod tests {
             assert!(caps.is("encoding.flush"));
             assert_eq!(caps.texts("clipboard.selections").len(), 2);
             assert_eq!(caps.text("uuid").unwrap().len(), 32);
+            assert_eq!(caps.int("vrefresh"), Some(75), "as the screen says");
+            assert!(caps.is("bandwidth-detection"));
         }
     }
 
@@ -381,6 +387,8 @@ mod tests {
             encodings: vec![Encoding::Rgb32],
             encoding: Some(Encoding::Rgb32),
             min_quality: Some(30),
+            bandwidth_detection: false,
+            refresh_rate: RefreshRate::Within(30, 50),
             ..ClientOptions::default()
         };
         for dialect in [Dialect::G3, Dialect::G6] {
@@ -391,6 +399,8 @@ mod tests {
             let setting = caps.text("encoding.setting").or_else(|| caps.text("encoding"));
             assert_eq!(setting.as_deref(), Some("rgb"));
             assert_eq!(caps.int("encoding.min-quality"), Some(30));
+            assert_eq!(caps.bool("bandwidth-detection"), Some(false));
+            assert_eq!(caps.int("vrefresh"), Some(50));
             assert!(!caps.is("encoding.scrolling"));
         }
     }

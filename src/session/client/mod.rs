@@ -29,6 +29,7 @@ use super::dial::Caller;
 use super::driver::Handler;
 use super::login::Login;
 use super::mailbox::{Mailbox, Outbox, mailbox};
+use super::refresh_rate::RefreshRate;
 use super::resume::Notice;
 use crate::auth::client::ClientAuthError;
 use crate::auth::{Answer, TicketRequest};
@@ -51,6 +52,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 pub struct ClientOptions {
     /// Bits per second the server should keep below; 0 is no limit.
     pub bandwidth_limit: u64,
+    /// Let the server make pictures worse for what the link is seen to carry.
+    pub bandwidth_detection: bool,
     /// Ring the bell.
     pub bell: bool,
     /// Which way clipboard texts may go.
@@ -75,6 +78,8 @@ pub struct ClientOptions {
     pub quality: Option<u8>,
     /// Only look: no input, and nothing that changes the session.
     pub readonly: bool,
+    /// Pictures a second the server should send, for what the screen shows.
+    pub refresh_rate: RefreshRate,
     /// Name for the session.
     pub session_name: String,
     /// Share the session with other clients.
@@ -89,10 +94,18 @@ pub struct ClientOptions {
     pub title: String,
 }
 
+impl ClientOptions {
+    /// Pictures a second to ask for when the screen shows so many.
+    fn refresh_rate(&self, screen: Option<u32>) -> u32 {
+        self.refresh_rate.of(screen).unwrap_or(RefreshRate::USUAL)
+    }
+}
+
 impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             bandwidth_limit: 0,
+            bandwidth_detection: true,
             bell: true,
             clipboard: Direction::Both,
             cursors: true,
@@ -115,6 +128,7 @@ impl Default for ClientOptions {
             min_speed: Some(30),
             quality: None,
             readonly: false,
+            refresh_rate: RefreshRate::Auto,
             session_name: String::new(),
             sharing: false,
             shortcuts: Shortcuts::default(),

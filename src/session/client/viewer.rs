@@ -2,7 +2,6 @@
 
 use super::clipboard::ClipboardBridge;
 use super::focus::Focus;
-use super::hello::REFRESH_RATE;
 use super::keymap::keymap_capabilities;
 use super::shared::{Drawn, SharedPixels};
 use super::shortcuts::{Action, Catcher};
@@ -332,7 +331,10 @@ impl Viewer {
             WindowEvent::Configured(id, rect) => self.configured(id, rect),
             WindowEvent::Unmapped(id) => self.unmapped(id),
             WindowEvent::Released => self.shared_drawn(),
-            WindowEvent::ScreenResized(size) => self.send(Packet::ClientScreen(size, REFRESH_RATE)),
+            WindowEvent::ScreenResized(size) => {
+                let rate = self.options.refresh_rate(self.windows.refresh_rate());
+                self.send(Packet::ClientScreen(size, rate));
+            }
             WindowEvent::Clipboard(event) => {
                 let packet = self.clipboard.event(&mut *self.windows, event, now());
                 packet.into_iter().for_each(|packet| self.send(packet));

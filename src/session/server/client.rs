@@ -9,6 +9,7 @@ use super::info::ClientFacts;
 use super::line::Line;
 use super::load::Load;
 use super::login::{Entrance, answer_of};
+use super::pace::Pace;
 use super::pulse::Pulse;
 use super::request::request_of;
 use super::resume::{self, Kept};
@@ -303,7 +304,7 @@ impl ServerSession {
             suspended: false,
             window,
             lowat: 0,
-            pace: u64::MAX,
+            kernel_pace: u64::MAX,
             echoed: None,
             pulse: Pulse::new(now),
             confirmed: 0,
@@ -317,6 +318,8 @@ impl ServerSession {
             clipboard,
             last_input: now,
             bandwidth_limit: limit,
+            detects: config.bandwidth_detection && hello::detects(&caps, connection.dialect()),
+            pace: Pace::new(config.refresh_rate.of(hello::refresh_rate(&caps))),
             budget: (now, 0),
             paused: None,
             retry: None,
@@ -443,8 +446,13 @@ impl ServerSession {
                     screen.send(ScreenCommand::Keymap(id, keymap));
                 }
             }
-            Packet::DesktopSize(size) if self.facts.config.resize_display && !size.is_empty() => {
-                screen.send(ScreenCommand::Resize(size));
+            Packet::ClientScreen(size, rate) => {
+                if rate > 0 {
+                    session.pace = Pace::new(self.facts.config.refresh_rate.of(Some(rate)));
+                }
+                if self.facts.config.resize_display && !size.is_empty() {
+                    screen.send(ScreenCommand::Resize(size));
+                }
             }
             Packet::Quality(name, value) => session.quality(name, value, screen),
             Packet::EncodingChoice(name) => session.choose_encoding(&name, screen),

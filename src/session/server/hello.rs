@@ -5,6 +5,7 @@ use crate::codec::{Dialect, Value};
 use crate::display::{Keymap, KeymapEntry};
 use crate::packet::{Capabilities, WindowCreate, WindowKind};
 use crate::picture::{Budget, Client, Content, LinkSpeed, choose};
+use crate::session::CLIENT_TYPE;
 use crate::types::{Encoding, PixelFormat, Size, WindowId};
 use compact_str::CompactString;
 use std::time::Instant;
@@ -238,6 +239,20 @@ pub(super) fn pictures(facts: &Facts, caps: &Capabilities, dialect: Dialect) -> 
     Some(Pictures { takes, scroll })
 }
 
+/// Whether pictures may be made worse for what the path is seen to carry, as far as the client is concerned.
+pub(super) fn detects(caps: &Capabilities, dialect: Dialect) -> bool {
+    // 6.x says no unless its user says yes: that is no wish of anybody's
+    let may_mean_it = dialect == Dialect::G3 || caps.text("client_type").as_deref() == Some(CLIENT_TYPE);
+    caps.bool("bandwidth-detection").unwrap_or(true) || !may_mean_it
+}
+
+/// Pictures a second the client's screen shows, if it says so.
+pub(super) fn refresh_rate(caps: &Capabilities) -> Option<u32> {
+    let keys = ["vrefresh", "refresh-rate", "display.refresh-rate"];
+    let rate = keys.iter().find_map(|key| caps.int(key))?;
+    u32::try_from(rate).ok()
+}
+
 /// The client's keyboard, from its hello or a `keymap-changed` packet; `None` when it says nothing.
 pub(super) fn keymap(caps: &Capabilities) -> Option<Keymap> {
     let text = |keys: &[&str]| {
@@ -274,4 +289,36 @@ fn keymap_entry(value: &Value) -> Option<KeymapEntry> {
         group: number(group)?,
         level: number(level)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn detection_is_refused_only_by_who_means_it() {
+        let hello = |kind: &str, detection: Option<bool>| {
+            let mut caps = Capabilities::default();
+            caps.set("client_type", kind);
+            detection.into_iter().for_each(|on| {
+                caps.set("bandwidth-detection", on);
+            });
+            caps
+        };
+        for (kind, dialect, said, detects) in [
+            ("Python/GTK3", Dialect::G3, Some(true), true),
+            ("Python/GTK3", Dialect::G3, Some(false), false),
+            // what 6.x says unasked
+            ("Python/GTK3", Dialect::G6, Some(false), true),
+            ("HTML5", Dialect::G6, None, true),
+            (CLIENT_TYPE, Dialect::G6, Some(true), true),
+            (CLIENT_TYPE, Dialect::G6, Some(false), false),
+        ] {
+            assert_eq!(
+                super::detects(&hello(kind, said), dialect),
+                detects,
+                "{kind} {said:?}"
+            );
+        }
+    }
 }

@@ -33,6 +33,10 @@ pub(super) struct SessionView<'a> {
     pub(super) screen: Size,
     pub(super) mapped: bool,
     pub(super) bandwidth_limit: u64,
+    /// Pictures are made for what the path is seen to carry.
+    pub(super) detects: bool,
+    /// Pictures a second at most.
+    pub(super) refresh_rate: Option<u32>,
     pub(super) last_input: Instant,
     pub(super) bandwidth: &'a Bandwidth,
     /// It waits for a picture.
@@ -97,6 +101,9 @@ impl ClientFacts {
         map.insert("hostname", text("hostname"));
         map.insert("username", text("username"));
         map.insert("mmap", shared_memory(session));
+        if let Some(rate) = session.refresh_rate {
+            map.insert("vertical-refresh", rate);
+        }
         map.insert("share", session.caps.is("share"));
         map.insert("lock", session.caps.is("lock"));
         Self {
@@ -158,7 +165,7 @@ pub(super) fn server(
         "network",
         tree([
             ("bandwidth-limit", config.bandwidth_limit.into()),
-            ("bandwidth-detection", true.into()),
+            ("bandwidth-detection", config.bandwidth_detection.into()),
             (
                 "sharing",
                 config.sharing.map_or_else(|| "auto".into(), Value::from),
@@ -381,7 +388,7 @@ fn bandwidth(session: &SessionView<'_>) -> Value {
     tree([
         ("setting", session.bandwidth_limit.into()),
         ("actual", session.bandwidth_limit.into()),
-        ("detection", true.into()),
+        ("detection", session.detects.into()),
         ("estimate", session.window.rate().0.saturating_mul(8).into()),
     ])
 }

@@ -15,6 +15,7 @@ mod line;
 mod load;
 mod login;
 mod network;
+mod pace;
 mod pulse;
 mod request;
 mod resume;
@@ -32,6 +33,7 @@ pub use info::ClientFacts;
 pub use ssh::SshPasswords;
 
 use super::mailbox::Outbox;
+use super::refresh_rate::RefreshRate;
 use super::screen::{self, ClientId, ScreenCommand, ScreenFacts, Started};
 use crate::auth::Proof;
 use crate::codec::Value;
@@ -85,6 +87,10 @@ pub struct ServerConfig {
     pub server_idle_timeout: Duration,
     /// `bandwidth-limit` in bits per second; zero is none.
     pub bandwidth_limit: u64,
+    /// `bandwidth-detection`: may pictures be made worse for what a path is seen to carry?
+    pub bandwidth_detection: bool,
+    /// `refresh-rate`: pictures a second for each client.
+    pub refresh_rate: RefreshRate,
     /// `encodings`: what may be used; empty is all.
     pub encodings: Vec<crate::types::Encoding>,
     /// `min-quality`, 1 to 100.
@@ -119,6 +125,8 @@ impl Default for ServerConfig {
             idle_timeout: Duration::ZERO,
             server_idle_timeout: Duration::ZERO,
             bandwidth_limit: 0,
+            bandwidth_detection: true,
+            refresh_rate: RefreshRate::Auto,
             encodings: Vec::new(),
             min_quality: 30,
             quality: 95,

@@ -6,13 +6,14 @@ use super::counts::Counts;
 use super::hello::{self, SCREEN_WINDOW};
 use super::line::Line;
 use super::load::Load;
+use super::pace::Pace;
 use super::pulse::Pulse;
 use crate::codec::{Dialect, Value};
 use crate::delivery::{Network, Window};
 use crate::display::{Cursor, Input, Keymap};
 use crate::mmap::RingWriter;
 use crate::packet::{Capabilities, Draw, DrawAck, KeyAction, Packet, PointerState};
-use crate::picture::{Client, LinkSpeed, Payload};
+use crate::picture::{Client, LinkSpeed, LinkUse, Payload};
 use crate::protocol::{Connection, Keepalive};
 use crate::session::painter::{Painter, Piece};
 use crate::session::screen::ScreenCommand;
@@ -40,7 +41,7 @@ pub(super) struct Session {
     /// Bytes the kernel was told to hold at most; 0 before it was told.
     pub(super) lowat: u32,
     /// Bytes a second it was told not to exceed.
-    pub(super) pace: u64,
+    pub(super) kernel_pace: u64,
     /// The echo of a ping that the window heard of last.
     pub(super) echoed: Option<Instant>,
     pub(super) pulse: Pulse,
@@ -59,9 +60,12 @@ pub(super) struct Session {
     pub(super) clipboard: Option<Clipboard>,
     pub(super) last_input: Instant,
     pub(super) bandwidth_limit: u64,
+    /// Pictures are made for what the path is seen to carry, not for the limit alone.
+    pub(super) detects: bool,
+    pub(super) pace: Pace,
     /// When the pictures began that the limit is applied to, and their bytes.
     pub(super) budget: (Instant, u64),
-    /// When the limit allows the next picture.
+    /// When the limit allows the next piece of a picture.
     pub(super) paused: Option<Instant>,
     /// When asking for a picture, which something forbids now, should be tried again.
     pub(super) retry: Option<Instant>,
@@ -108,7 +112,7 @@ impl Session {
         // all that changed comes first, maybe a whole picture: it had better not be larger than what the old path would have taken
         self.window = Window::new(assumed.min(self.window.rate()), now);
         self.lowat = 0;
-        self.pace = u64::MAX;
+        self.kernel_pace = u64::MAX;
         self.echoed = None;
         self.pulse = Pulse::new(now);
         self.last_input = now;
@@ -140,22 +144,23 @@ impl Session {
         if !self.attached || self.mapped.is_none() || self.suspended || self.wanting {
             return;
         }
-        self.paused = self.paused.filter(|at| now < *at);
-        if self.paused.is_some() {
-            self.retry = self.paused;
+        self.retry = self.paused.max(self.pace.wait(now));
+        if self.retry.is_some() {
             return;
         }
         if !self.window.is_open(now) {
             self.retry = self.window.opens_at(now);
             return;
         }
-        let mut link = self.window.rate();
-        if self.bandwidth_limit > 0 {
-            link = link.min(LinkSpeed((self.bandwidth_limit / 8).max(1)));
-        }
+        let most = match self.bandwidth_limit {
+            0 => LinkSpeed::LOCAL,
+            bits => LinkSpeed((bits / 8).max(1)),
+        };
+        let speed = self.window.rate().min(most);
+        let detail = if self.detects { speed } else { most };
         self.wanting = screen.send(ScreenCommand::Want {
             client: screen.client,
-            link,
+            link: LinkUse { speed, detail },
             confirmed: self.confirmed,
         });
     }
@@ -204,12 +209,18 @@ impl Session {
     pub(super) fn piece(&mut self, piece: Piece) {
         if piece.flush == 0 {
             self.wanting = false;
+            self.pace.taken(piece.captured);
         }
         self.pieces.push_back(piece);
     }
 
     /// Nothing waits to be written: the next piece of an update may be sent, or another update asked for.
     pub(super) fn go_on(&mut self, connection: &mut Connection, screen: &mut Line, now: Instant) {
+        self.paused = self.paused.filter(|at| now < *at);
+        if self.paused.is_some() && !self.pieces.is_empty() {
+            self.retry = self.paused;
+            return;
+        }
         if let Some(piece) = self.pieces.pop_front() {
             return self.send_piece(connection, piece, now);
         }
@@ -269,8 +280,8 @@ impl Session {
             self.lowat = lowat;
         }
         let pace = self.window.pace(now);
-        if pace.abs_diff(self.pace) > self.pace / 4 && probe.set_pace(pace).is_ok() {
-            self.pace = pace;
+        if pace.abs_diff(self.kernel_pace) > self.kernel_pace / 4 && probe.set_pace(pace).is_ok() {
+            self.kernel_pace = pace;
         }
     }
 
@@ -448,6 +459,8 @@ impl Session {
             screen: self.screen_size,
             mapped: self.mapped.is_some(),
             bandwidth_limit: self.bandwidth_limit,
+            detects: self.detects,
+            refresh_rate: self.pace.rate(),
             last_input: self.last_input,
             bandwidth: &self.bandwidth,
             wanting: self.wanting,

@@ -2,6 +2,7 @@
 
 use super::X11Windows;
 use super::input::point;
+use super::refresh_rate::refresh_rate;
 use crate::display::WindowEvent;
 use crate::types::{Point, Rect, Size, WindowId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -342,8 +343,9 @@ impl X11Windows {
     fn screen_changed(&mut self, batch: &mut Batch<'_>) -> Result<(), ReplyOrIdError> {
         let root = self.conn.get_geometry(self.root)?.reply()?;
         let size = Size::new(root.width.into(), root.height.into());
-        if size != self.screen_size {
-            self.screen_size = size;
+        let rate = refresh_rate(&self.conn, self.root).unwrap_or_default();
+        if (size, rate) != (self.screen_size, self.refresh_rate) {
+            (self.screen_size, self.refresh_rate) = (size, rate);
             batch.push(WindowEvent::ScreenResized(size));
         }
         Ok(())

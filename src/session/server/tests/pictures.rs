@@ -259,6 +259,41 @@ async fn a_limit_of_bandwidth_limits() {
     client.shows(&world.puppet).await;
 }
 
+/// Updates that a client gets in a second in which the screen changes all the time.
+async fn updates(world: &World, client: &super::world::Client) -> usize {
+    let mut dice = Dice(6);
+    let (begin, before) = (now(), client.shown.draws.lock().unwrap().len());
+    while now() - begin < Duration::from_secs(1) {
+        change_small(&world.puppet, &mut dice);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let draws = client.shown.draws.lock().unwrap();
+    draws[before..].iter().filter(|(_, draw)| draw.flush == 0).count()
+}
+
+#[tokio::test]
+async fn no_more_pictures_than_the_screen_shows() {
+    let world = World::new(ServerConfig {
+        refresh_rate: "5-40".parse().unwrap(),
+        ..ServerConfig::default()
+    })
+    .await;
+    let mut caps = hello(&["rgb32"]);
+    caps.set("vrefresh", 10);
+    let client = world.attach(caps).await;
+    client.shows(&world.puppet).await;
+    // a few more, since some may be early and one was late
+    let slow = updates(&world, &client).await;
+    assert!((5..=13).contains(&slow), "{slow}");
+    // the client's window is on another screen now
+    client.send(Packet::ClientScreen(SCREEN, 144));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let fast = updates(&world, &client).await;
+    assert!((14..=43).contains(&fast), "{fast}");
+    // nothing is left out in the end
+    client.shows(&world.puppet).await;
+}
+
 #[tokio::test]
 async fn the_old_dialect_shows_the_same() {
     let world = World::new(ServerConfig::default()).await;
