@@ -4,6 +4,7 @@
 //! connection can take it ([`Window`]). Nothing encoded waits but the rest of an update. Pure arithmetic: `now` is an
 //! argument.
 
+mod bulk;
 mod damage;
 mod rate;
 mod recent;
@@ -11,5 +12,6 @@ mod rtt;
 mod share;
 mod window;
 
+pub use bulk::Bulk;
 pub use damage::Damage;
 pub use window::{Ack, Network, Window};

@@ -44,6 +44,8 @@ pub enum ScreenCommand {
         client: ClientId,
         /// What its link carries.
         link: LinkSpeed,
+        /// Answer with [`ScreenMessage::Calm`] while nothing is dirty.
+        report: bool,
     },
     /// What a client has is unknown: send everything again, losslessly.
     Refresh {
@@ -84,6 +86,8 @@ pub enum ScreenMessage {
     Piece(Piece),
     /// There was damage but no pixel differs: the client may want again.
     Nothing,
+    /// Nothing is dirty; what is wanted comes when something is.
+    Calm,
     /// The cursor's shape.
     Cursor(Cursor),
     /// The pointer's place.
@@ -145,6 +149,8 @@ struct Client {
     sink: mpsc::UnboundedSender<ScreenMessage>,
     /// Set while a picture is wanted and none was sent.
     wants: Option<LinkSpeed>,
+    /// It wants to know that there is nothing.
+    reports: bool,
 }
 
 /// The work of the thread. Simulations do it turn by turn, in a time of their own.
@@ -340,6 +346,7 @@ impl Worker {
                         painter,
                         sink,
                         wants: None,
+                        reports: false,
                     },
                 );
             }
@@ -354,9 +361,10 @@ impl Worker {
                     soft(self.screen.input(&Input::ReleaseAll))?;
                 }
             }
-            ScreenCommand::Want { client, link } => {
+            ScreenCommand::Want { client, link, report } => {
                 if let Some(client) = self.clients.get_mut(&client) {
                     client.wants = Some(link);
+                    client.reports = report;
                 }
             }
             ScreenCommand::Refresh { client, after } => {
@@ -409,6 +417,9 @@ impl Worker {
         for client in self.clients.values_mut() {
             let Some(link) = client.wants else { continue };
             if !client.painter.is_due(now()) {
+                if std::mem::take(&mut client.reports) {
+                    let _gone = client.sink.send(ScreenMessage::Calm);
+                }
                 continue;
             }
             client.wants = None;

@@ -154,6 +154,7 @@ pub fn client_hello(
             ("contents-slice-fix", true.into()),
         ],
     );
+    options.files.describe(&mut caps);
     display(&mut caps, desktop.size, options);
     cursors(&mut caps, dialect, options);
     encodings(&mut caps, dialect, options);
