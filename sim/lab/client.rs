@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -25,6 +26,7 @@ use xpra::protocol::{CloseReason, Connection, ConnectionConfig, Event};
 use xpra::session::client::{
     ClientOptions, ClientSession, Desktop, Identity, ToSession, Viewer, client_hello, resume_capability,
 };
+use xpra::session::files::FileRules;
 use xpra::session::resume::{Calls, Notice, Resumer, dial_and_resume};
 use xpra::session::{Caller, Handler, Login, Opened};
 use xpra::types::{Encoding, Size};
@@ -55,13 +57,15 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
-    /// A client that connects now. The window's pixels are kept for pictures from number `keep` on.
+    /// A client that connects now and saves files in that folder. The window's pixels are kept for pictures from number
+    /// `keep` on.
     pub(crate) fn new(
         shared: &Shared,
         algorithm: Algorithm,
         lossy: bool,
         seen: &Arc<Mutex<Seen>>,
         keep: u32,
+        folder: &Path,
     ) -> Self {
         // noise without loss, so that the link carries exactly what is drawn
         let mut encodings = vec![Encoding::Rgb24];
@@ -69,6 +73,7 @@ impl Attached {
         let options = ClientOptions {
             sharing: true,
             encodings,
+            files: file_rules(folder),
             ..ClientOptions::default()
         };
         let identity = Identity::new("machine", "client", "user", ":0");
@@ -151,6 +156,14 @@ impl Attached {
         }
     }
 
+    /// Asks the server for a file.
+    pub(crate) fn fetch(&self, file: &Path) {
+        let words = ["send-file".into(), file.to_string_lossy().into(), "no".into()];
+        let _gone = self
+            .session
+            .send(ToSession::Send(Packet::CommandRequest(words.into())));
+    }
+
     /// Lets the display's thread do what it has to do.
     pub(crate) fn turn(&mut self) {
         // what the first turn did to its windows is told by the second
@@ -208,6 +221,15 @@ async fn run(
     ended.reason
 }
 
+/// Files of any size are exchanged.
+pub(crate) fn file_rules(folder: &Path) -> FileRules {
+    FileRules {
+        allowed: true,
+        limit: 1 << 40,
+        folder: folder.to_owned(),
+    }
+}
+
 /// A client's session that says when its display has something to do.
 struct Watched {
     session: ClientSession,
@@ -253,6 +275,14 @@ impl Handler for Watched {
 
     fn picture(&mut self, connection: &mut Connection, now: Instant) {
         self.session.picture(connection, now);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.session.deadline()
+    }
+
+    fn timeout(&mut self, connection: &mut Connection, now: Instant) {
+        self.session.timeout(connection, now);
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`play`]: a profile, from the first connection to the last picture.
 
-use super::client::{Attached, Seen};
+use super::client::{Attached, Seen, file_rules};
 use super::source::{Drawing, Source, Watch};
 use super::stage::Shared;
 use super::stream::SimStream;
@@ -8,11 +8,13 @@ use crate::link::{MILLISECOND, Nanos, Rng, SECOND};
 use crate::outcome::{Graph, Outcome};
 use crate::profile::{Event, Expect, Profile, What};
 use crate::tcp::{Algorithm, CLIENT, Network, SERVER};
+use std::fs::{self, File};
 use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use xpra::session::screen::Worker;
@@ -25,6 +27,11 @@ const LOOK: Nanos = 50 * MILLISECOND;
 const KEYS: Nanos = 97 * MILLISECOND;
 /// How long the last picture may take.
 const DRAIN: Nanos = 10 * SECOND;
+/// What the file that is sent is called, and the folder it is saved in.
+const FILE: &str = "file";
+const SAVED: &str = "saved";
+/// How long after it was asked for a file is being read, by a thread of its own.
+const READING: Nanos = SECOND;
 /// Rounds in which nothing happens, after which nothing will until time goes on.
 const QUIET: u32 = 3;
 
@@ -74,12 +81,15 @@ pub(crate) struct Played {
     pub(crate) hash: u64,
     /// The client's window at last is the screen at last.
     pub(crate) is_right: bool,
+    /// So is the file that was sent, if any was.
+    pub(crate) is_there: bool,
 }
 
 impl Played {
     /// What is not as expected, one sentence each.
     pub(crate) fn wrong(&self, expect: &Expect) -> Vec<String> {
         let mut wrong = self.outcome.misses(expect);
+        wrong.extend((!self.is_there).then(|| "the file did not come".to_owned()));
         wrong.extend((!self.is_right).then(|| "the last picture is not what the screen shows".to_owned()));
         wrong
     }
@@ -90,6 +100,8 @@ pub(crate) fn play(setup: &Setup) -> Played {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
+        // so that the end of one job is the end of all before
+        .max_blocking_threads(1)
         .build()
         .unwrap();
     runtime.block_on(LocalSet::new().run_until(async {
@@ -117,6 +129,12 @@ struct Play {
     looks: Looks,
     /// The connections of this session that ended.
     ended: Vec<usize>,
+    /// Where files are: those to send, and in another folder those that were saved.
+    folder: TempDir,
+    /// The file that is sent: its bytes, when it was asked for and when it was there.
+    file: Option<(u64, Nanos, Option<Nanos>)>,
+    /// Until when threads may be at work that time has to wait for.
+    reading: Nanos,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -159,9 +177,12 @@ impl Play {
         let (source, watch) = Source::new(drawing, shared.clone());
         let (screen, worker) = Worker::new(Box::new(source)).unwrap();
         let (links, arrivals) = mpsc::channel(16);
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join(SAVED)).unwrap();
         let place = vec![("sim".to_owned(), Arc::default())];
         let config = ServerConfig {
             sharing: Some(true),
+            files: file_rules(folder.path()),
             ..ServerConfig::default()
         };
         tokio::task::spawn_local(accept(shared.clone(), links));
@@ -174,7 +195,14 @@ impl Play {
         ));
         let seen = Arc::default();
         let keep = last.unwrap_or(u32::MAX).saturating_sub(2);
-        let client = Attached::new(&shared, setup.algorithm, profile.lossy, &seen, keep);
+        let client = Attached::new(
+            &shared,
+            setup.algorithm,
+            profile.lossy,
+            &seen,
+            keep,
+            &folder.path().join(SAVED),
+        );
         Self {
             events: cues(&profile.events),
             setup: setup.clone(),
@@ -190,6 +218,9 @@ impl Play {
             next_key: SECOND,
             looks: Looks::default(),
             ended: Vec::new(),
+            folder,
+            file: None,
+            reading: 0,
         }
     }
 
@@ -248,6 +279,9 @@ impl Play {
                 self.client.turn();
             }
             tokio::task::yield_now().await;
+            if self.reading > self.shared.lock().now() {
+                tokio::task::spawn_blocking(|| ()).await.unwrap();
+            }
             quiet = if self.shared.lock().steps == before {
                 quiet + 1
             } else {
@@ -267,10 +301,12 @@ impl Play {
                 self.push(until, Cue::Stop(flow));
             }
             Cue::Begin(What::Transfer, bytes) => {
-                self.shared
-                    .lock()
-                    .network
-                    .transfer(SERVER, self.setup.algorithm, bytes);
+                let path = self.folder.path().join(FILE);
+                File::create(&path).unwrap().set_len(bytes).unwrap();
+                self.client.fetch(&path);
+                let now = self.shared.lock().now();
+                self.file = Some((bytes, now, None));
+                self.reading = now + READING;
             }
             Cue::Begin(What::Freeze | What::Stall, until) => {
                 self.shared.lock().hang(true);
@@ -308,7 +344,14 @@ impl Play {
         let Setup {
             profile, algorithm, ..
         } = &self.setup;
-        let next = Attached::new(&self.shared, *algorithm, profile.lossy, &self.seen, self.keep);
+        let next = Attached::new(
+            &self.shared,
+            *algorithm,
+            profile.lossy,
+            &self.seen,
+            self.keep,
+            &self.folder.path().join(SAVED),
+        );
         let old = std::mem::replace(&mut self.client, next);
         self.ended.extend(old.flows());
         let why = old.end().await;
@@ -317,6 +360,10 @@ impl Play {
     }
 
     fn look(&mut self, now: Nanos) {
+        if let Some((bytes, _, there @ None)) = &mut self.file {
+            let saved = fs::metadata(self.folder.path().join(SAVED).join(FILE));
+            *there = saved.is_ok_and(|saved| saved.len() == *bytes).then_some(now);
+        }
         let mut stage = self.shared.lock();
         let network = &mut stage.network;
         let at = seconds(now);
@@ -366,10 +413,16 @@ impl Play {
             .map(|(at, why)| format!("{:.1} s: {why}", seconds(*at)))
             .collect();
         outcome.notes.push(counters.to_string());
+        if let Some((bytes, asked, Some(there))) = self.file {
+            let (size, taken) = (bytes as f64 / 1e6, seconds(there - asked));
+            let note = format!("{size} MB were there {taken:.1} s after they were asked for");
+            outcome.notes.push(note);
+        }
         Played {
             outcome,
             hash: hasher.finish(),
             is_right: self.is_right(&seen),
+            is_there: self.file.is_none_or(|(.., there)| there.is_some()),
         }
     }
 
