@@ -21,6 +21,7 @@ mod display;
 mod doors;
 #[allow(dead_code, reason = "shared with the netem bench, which uses other parts")]
 mod emulator;
+mod files;
 mod grid;
 mod hostile;
 mod html5;

@@ -109,17 +109,12 @@ impl Peer {
         let mut options = vec![
             format!("--socket-dir={}", sockets.display()),
             "--mdns=no".to_owned(),
+            // into a home of its own, without being asked
+            "--file-transfer=yes".to_owned(),
         ];
         if self != Self::Ours {
             options.push(format!("--socket-dirs={}", sockets.display()));
-            let off = [
-                "pulseaudio",
-                "speaker",
-                "microphone",
-                "webcam",
-                "printing",
-                "file-transfer",
-            ];
+            let off = ["pulseaudio", "speaker", "microphone", "webcam", "printing"];
             let off = off.into_iter().chain(["notifications", "systemd-run", "bell"]);
             options.extend(off.map(|name| format!("--{name}=no")));
         }

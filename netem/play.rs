@@ -67,6 +67,7 @@ fn act(stage: &mut Stage, events: &[Event], began: Instant, long: Duration) -> R
         match (what, begins) {
             (What::Upload, true) => flow = Some(Flow::start(&stage.ends, "cubic", u64::MAX)?),
             (What::Upload, false) => drop(flow.take()),
+            (What::Transfer, true) if stage.send_file(bytes)? => {}
             (What::Transfer, true) => flow = Some(Flow::start(&stage.ends, "", bytes)?),
             (What::Freeze | What::Stall, hangs) => stage.hang(hangs)?,
             (What::Roam, true) => stage.roam()?,

@@ -137,9 +137,40 @@ impl Stage {
         self.subject.find(&self.screen, client, &self.room)
     }
 
+    /// Has the server send so many bytes to the client; false when it cannot.
+    pub(crate) fn send_file(&self, bytes: u64) -> Result<bool> {
+        let Contender::Xpra(peer) = self.choice.contender else {
+            return Ok(false);
+        };
+        let path = self.room.path("file");
+        // nothing that could be compressed on the way
+        let mut contents = vec![0; usize::try_from(bytes)?];
+        getrandom::fill(&mut contents)?;
+        std::fs::write(&path, contents)?;
+        let mut command = self.room.command(peer, None)?;
+        command
+            .arg("control")
+            .args(peer.quiet(&self.room))
+            .args([&self.url(), "send-file"])
+            .arg(path)
+            .arg("no");
+        let output = self.ends.server.enclose(&command).output()?;
+        ensure!(
+            output.status.success(),
+            "send-file: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(true)
+    }
+
+    /// The server, from where it is.
+    fn url(&self) -> String {
+        format!("{}://{SERVER}:{PORT}/", self.choice.transport)
+    }
+
     /// What `info` prints of the session, asked for where the server is.
     pub(crate) fn info(&self) -> Result<String> {
-        let url = format!("{}://{SERVER}:{PORT}/", self.choice.transport);
+        let url = self.url();
         let mut command = self.room.command(Peer::Ours, None)?;
         command.args(["info", &url]).args(Peer::Ours.quiet(&self.room));
         let output = self.ends.server.enclose(&command).output()?;

@@ -345,6 +345,14 @@ impl Handler for Watched {
     fn picture(&mut self, connection: &mut Connection, now: Instant) {
         self.session.picture(connection, now);
     }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.session.deadline()
+    }
+
+    fn timeout(&mut self, connection: &mut Connection, now: Instant) {
+        self.session.timeout(connection, now);
+    }
 }
 
 impl Resumer for Watched {

@@ -9,6 +9,7 @@ use crate::tcp::{Algorithm, CLIENT};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -174,6 +175,14 @@ impl Attached {
         }
     }
 
+    /// Asks the server for a file.
+    pub(crate) fn fetch(&self, file: &Path) {
+        let words = ["send-file".into(), file.to_string_lossy().into(), "no".into()];
+        let _gone = self
+            .session
+            .send(ToSession::Send(Packet::CommandRequest(words.into())));
+    }
+
     /// Lets the display's thread do what it has to do.
     pub(crate) fn turn(&mut self) {
         // what the first turn did to its windows is told by the second
@@ -280,6 +289,14 @@ impl Handler for Watched {
 
     fn picture(&mut self, connection: &mut Connection, now: Instant) {
         self.session.picture(connection, now);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.session.deadline()
+    }
+
+    fn timeout(&mut self, connection: &mut Connection, now: Instant) {
+        self.session.timeout(connection, now);
     }
 }
 

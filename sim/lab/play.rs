@@ -10,16 +10,20 @@ use crate::link::{MILLISECOND, Nanos, Rng, SECOND};
 use crate::outcome::{Graph, Outcome};
 use crate::profile::{Event, Expect, Profile, What};
 use crate::tcp::{Algorithm, CLIENT, Network, SERVER};
+use std::fs::{self, File};
 use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet};
 use xpra::packet::Packet;
 use xpra::session::client::ClientOptions;
+use xpra::session::files::FileRules;
 use xpra::session::screen::Worker;
 use xpra::session::server::{self, Arrival, ServerConfig};
 use xpra::transport::{Link, LinkInfo, TransportKind};
@@ -31,6 +35,11 @@ const LOOK: Nanos = 50 * MILLISECOND;
 const KEYS: Nanos = 97 * MILLISECOND;
 /// How long the last picture may take.
 const DRAIN: Nanos = 10 * SECOND;
+/// What the file that is sent is called, and the folder it is saved in.
+const FILE: &str = "file";
+const SAVED: &str = "saved";
+/// How long after it was asked for a file is being read, by a thread of its own.
+const READING: Nanos = SECOND;
 /// Rounds in which nothing happens, after which nothing will until time goes on.
 const QUIET: u32 = 3;
 
@@ -54,9 +63,6 @@ pub(crate) struct Setup {
 impl Setup {
     /// A profile as it is.
     pub(crate) fn new(profile: Profile, seed: u64, algorithm: Algorithm) -> Self {
-        // noise without loss, so that the link carries exactly what is drawn
-        let mut encodings = vec![Encoding::Rgb24];
-        encodings.extend(profile.lossy.then_some(Encoding::Jpeg));
         Self {
             profile,
             seed,
@@ -68,7 +74,6 @@ impl Setup {
             },
             client: ClientOptions {
                 sharing: true,
-                encodings,
                 ..ClientOptions::default()
             },
             faults: Vec::new(),
@@ -105,12 +110,15 @@ pub(crate) struct Played {
     pub(crate) most_in_flight: u64,
     /// Bytes that clients had read by then.
     pub(crate) read: Vec<(Nanos, u64)>,
+    /// So is the file that was sent, if any was.
+    pub(crate) is_there: bool,
 }
 
 impl Played {
     /// What is not as expected, one sentence each.
     pub(crate) fn wrong(&self, expect: &Expect) -> Vec<String> {
         let mut wrong = self.outcome.misses(expect);
+        wrong.extend((!self.is_there).then(|| "the file did not come".to_owned()));
         wrong.extend((!self.is_right).then(|| "the last picture is not what the screen shows".to_owned()));
         wrong
     }
@@ -121,6 +129,8 @@ pub(crate) fn play(setup: &Setup) -> Played {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
+        // so that the end of one job is the end of all before
+        .max_blocking_threads(1)
         .build()
         .unwrap();
     runtime.block_on(LocalSet::new().run_until(async {
@@ -154,6 +164,12 @@ struct Play {
     looks: Looks,
     /// The connections of this session that ended.
     ended: Vec<usize>,
+    /// Where files are: those to send, and in another folder those that were saved.
+    folder: TempDir,
+    /// The file that is sent: its bytes, when it was asked for and when it was there.
+    file: Option<(u64, Nanos, Option<Nanos>)>,
+    /// Until when threads may be at work that time has to wait for.
+    reading: Nanos,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -196,14 +212,20 @@ impl Play {
             seed,
         };
         let last = u32::try_from(end.saturating_sub(drawing.begin) / (SECOND / u64::from(profile.fps)));
+        let folder = tempfile::tempdir().unwrap();
+        let saved = folder.path().join(SAVED);
+        fs::create_dir(&saved).unwrap();
+        let mut setup = setup.clone();
+        setup.server.files = file_rules(folder.path());
+        setup.client.files = file_rules(&saved);
         let (source, watch) = Source::new(drawing.clone(), shared.clone());
-        let (worker, serving) = serve(&shared, source, setup);
+        let (worker, serving) = serve(&shared, source, &setup);
         let seen = Arc::default();
         let keep = last.unwrap_or(u32::MAX).saturating_sub(2);
-        let client = Attached::new(&shared, setup, noise, &seen, keep);
+        let client = Attached::new(&shared, &setup, noise, &seen, keep);
         Self {
-            events: cues(&profile.events, &setup.faults),
-            setup: setup.clone(),
+            events: cues(&setup.profile.events, &setup.faults),
+            setup,
             serving,
             drawing,
             keys: vec![1..1],
@@ -220,6 +242,9 @@ impl Play {
             next_key: SECOND,
             looks: Looks::default(),
             ended: Vec::new(),
+            folder,
+            file: None,
+            reading: 0,
         }
     }
 
@@ -288,6 +313,9 @@ impl Play {
                 self.client.turn();
             }
             tokio::task::yield_now().await;
+            if self.reading > self.shared.lock().now() {
+                tokio::task::spawn_blocking(|| ()).await.unwrap();
+            }
             quiet = if self.shared.lock().steps == before {
                 quiet + 1
             } else {
@@ -307,10 +335,12 @@ impl Play {
                 self.push(until, Cue::Stop(flow));
             }
             Cue::Begin(What::Transfer, bytes) => {
-                self.shared
-                    .lock()
-                    .network
-                    .transfer(SERVER, self.setup.algorithm, bytes);
+                let path = self.folder.path().join(FILE);
+                File::create(&path).unwrap().set_len(bytes).unwrap();
+                self.client.fetch(&path);
+                let now = self.shared.lock().now();
+                self.file = Some((bytes, now, None));
+                self.reading = now + READING;
             }
             Cue::Begin(What::Freeze | What::Stall, until) => {
                 self.shared.lock().hang(true);
@@ -424,6 +454,10 @@ impl Play {
     }
 
     fn look(&mut self, now: Nanos) {
+        if let Some((bytes, _, there @ None)) = &mut self.file {
+            let saved = fs::metadata(self.folder.path().join(SAVED).join(FILE));
+            *there = saved.is_ok_and(|saved| saved.len() == *bytes).then_some(now);
+        }
         let mut stage = self.shared.lock();
         let network = &mut stage.network;
         let at = seconds(now);
@@ -481,6 +515,11 @@ impl Play {
             .map(|(at, why)| format!("{:.1} s: {why}", seconds(*at)))
             .collect();
         outcome.notes.push(counters.to_string());
+        if let Some((bytes, asked, Some(there))) = self.file {
+            let (size, taken) = (bytes as f64 / 1e6, seconds(there - asked));
+            let note = format!("{size} MB were there {taken:.1} s after they were asked for");
+            outcome.notes.push(note);
+        }
         Played {
             outcome,
             hash: hasher.finish(),
@@ -488,6 +527,7 @@ impl Play {
             typed: (self.keys, self.watch.typed()),
             most_in_flight,
             read,
+            is_there: self.file.is_none_or(|(.., there)| there.is_some()),
         }
     }
 
@@ -569,6 +609,15 @@ fn serve(shared: &Shared, source: Source, setup: &Setup) -> (Worker, Vec<JoinHan
         server::serve(arrivals, place, screen, config, std::future::pending()).await;
     });
     (worker, vec![accepting, serving])
+}
+
+/// Files of any size are exchanged.
+fn file_rules(folder: &Path) -> FileRules {
+    FileRules {
+        allowed: true,
+        limit: 1 << 40,
+        folder: folder.to_owned(),
+    }
 }
 
 /// What happens and when, the first last.

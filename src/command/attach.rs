@@ -1,6 +1,7 @@
 //! `attach`: show the windows of a session, or the screen a server shares, and type into them.
 
 use super::exit::{ExitCode, Failure};
+use super::files::FileArgs;
 use super::mmap::MmapArgs;
 use super::options::boolean;
 use super::reconnect::Reconnect;
@@ -19,6 +20,7 @@ use crate::session::client::{
     ClientOptions, ClientSession, Departure, Desktop, Direction, Held, Identity, Shortcut, Shortcuts,
     ToSession, Viewer, client_hello, resume_capability,
 };
+use crate::session::files::FileRules;
 use crate::session::resume::{Calls, Ended, dial_and_resume};
 use crate::session::{Login, RefreshRate, now};
 use crate::transport::connect;
@@ -116,6 +118,8 @@ pub(super) struct AttachArgs {
     #[arg(long, value_name = "yes|no", action = Set, default_value = "yes", value_parser = boolean)]
     reconnect: bool,
     #[command(flatten)]
+    files: FileArgs,
+    #[command(flatten)]
     mmap: MmapArgs,
     #[command(flatten)]
     connect: ConnectArgs,
@@ -157,6 +161,7 @@ impl AttachArgs {
             desktop_fullscreen: self.desktop_fullscreen,
             encoding: self.encoding.0,
             encodings: self.encodings.0.clone(),
+            files: FileRules::default(),
             keyboard_sync: self.keyboard_sync,
             lock: self.lock,
             min_quality: given(self.min_quality),
@@ -215,7 +220,10 @@ async fn attach(
     environment: &Environment,
     lost: &mut Option<Instant>,
 ) -> Result<ExitCode, Failure> {
-    let options = args.options();
+    let options = ClientOptions {
+        files: args.files.rules(false, environment),
+        ..args.options()
+    };
     let Route {
         address,
         options: connecting,

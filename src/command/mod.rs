@@ -12,6 +12,7 @@ mod diagnose;
 pub mod echo;
 mod encryption;
 mod exit;
+mod files;
 mod info;
 pub mod list;
 mod listen;

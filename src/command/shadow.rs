@@ -1,6 +1,7 @@
 //! `shadow`: share an existing display.
 
 use super::exit::{ExitCode, Failure};
+use super::files::FileArgs;
 use super::listen::{ListenArgs, announce};
 use super::mdns;
 use super::options::boolean;
@@ -43,6 +44,9 @@ pub struct ServeArgs {
     /// Where to listen, and who may come in.
     #[command(flatten)]
     pub listen: ListenArgs,
+    /// Which files may be exchanged.
+    #[command(flatten)]
+    pub files: FileArgs,
     /// Tell the network by mDNS where the session can be reached.
     #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = boolean, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
     pub mdns: bool,
@@ -285,6 +289,7 @@ impl ServeArgs {
             min_quality: self.min_quality.min(self.quality),
             quality: self.quality,
             speed: self.speed,
+            files: self.files.rules(true, environment),
             mmap: self.listen.mmap.trust(environment),
             summary: None,
             connection: crate::protocol::ConnectionConfig {

@@ -4,6 +4,7 @@
 //! connection can take it ([`Window`]). Nothing encoded waits but the rest of an update. Pure arithmetic: `now` is an
 //! argument.
 
+mod bulk;
 mod damage;
 mod rate;
 mod recent;
@@ -12,6 +13,7 @@ mod share;
 mod unconfirmed;
 mod window;
 
+pub use bulk::Bulk;
 pub use damage::Damage;
 pub use unconfirmed::Unconfirmed;
 pub use window::{Ack, Network, Window};

@@ -149,6 +149,11 @@ impl Window {
 
     /// Whether another picture may be sent.
     pub fn is_open(&mut self, now: Instant) -> bool {
+        self.has_room(1, now)
+    }
+
+    /// Whether so many bytes may be sent. They always may when nothing is on the way.
+    pub fn has_room(&mut self, bytes: usize, now: Instant) -> bool {
         while let Some(sent) = self.waiting.front()
             && now.saturating_duration_since(sent.at) >= Self::LOST
         {
@@ -159,13 +164,18 @@ impl Window {
             return false;
         }
         let left = self.in_flight - self.drained(now);
-        self.waiting.is_empty() || left < self.fixed.unwrap_or(self.size)
+        self.waiting.is_empty() || left + bytes <= self.fixed.unwrap_or(self.size)
     }
 
     /// When a window that is not open should be looked at again.
     pub fn opens_at(&self, now: Instant) -> Option<Instant> {
+        self.has_room_at(1, now)
+    }
+
+    /// The same for one that has no room for so many bytes.
+    pub fn has_room_at(&self, bytes: usize, now: Instant) -> Option<Instant> {
         let oldest = self.waiting.front()?;
-        let need = (self.in_flight + 1).saturating_sub(self.size);
+        let need = (self.in_flight + bytes).saturating_sub(self.size);
         let can_drain =
             need <= oldest.bytes && self.fixed.is_none() && self.waiting.len() < Self::MAX_PICTURES;
         let drained = self.moving_since().map(|since| since + self.own(need));

@@ -6,6 +6,7 @@
 mod args;
 mod clipboard;
 mod display;
+mod file;
 mod hello;
 mod input;
 mod names;
@@ -16,6 +17,7 @@ mod write;
 pub use args::SchemaError;
 pub use clipboard::{ClipboardContents, ClipboardRequest, ClipboardToken, Contents};
 pub use display::{DPI, screens};
+pub use file::{FileAck, FileChunk, FileQuestion, FileStart};
 pub use hello::Capabilities;
 pub use input::{ButtonAction, CursorImage, CursorPacket, KeyAction, PointerState, WheelMotion};
 pub use names::{legacy, modern};
@@ -116,6 +118,16 @@ pub enum Packet {
     EndOfStream(WindowId),
     /// End the server, leave its applications.
     ExitServer,
+    /// A chunk of a file was taken, or the transfer is over.
+    FileAck(FileAck),
+    /// Whether what was asked for with that id may be sent.
+    FileAnswer(CompactString, bool),
+    /// A chunk of a file.
+    FileChunk(FileChunk),
+    /// May a file be sent?
+    FileQuestion(FileQuestion),
+    /// A file follows.
+    FileStart(FileStart),
     /// A window of the client has the keyboard focus, or none.
     Focus(Option<WindowId>),
     /// The first packet of each side.
@@ -330,6 +342,47 @@ mod tests {
         }
     }
 
+    fn files() -> [Packet; 5] {
+        let start = FileStart {
+            name: "grüße.txt".into(),
+            mimetype: "text/plain".into(),
+            print: false,
+            open: true,
+            size: 1 << 40,
+            data: Bytes::new(),
+            digests: vec![("sha256".into(), "00".into()), ("sha1".into(), "11".into())],
+            transfer: "t".into(),
+            question: "q".into(),
+        };
+        let chunk = FileChunk {
+            transfer: "t".into(),
+            number: 1,
+            data: Bytes::from_static(b"some"),
+            more: true,
+        };
+        let ack = FileAck {
+            transfer: "t".into(),
+            ok: false,
+            message: "no room".into(),
+            number: 1,
+        };
+        let question = FileQuestion {
+            kind: "file".into(),
+            question: "q".into(),
+            name: "grüße.txt".into(),
+            size: 4,
+            print: true,
+            open: false,
+        };
+        [
+            Packet::FileStart(start),
+            Packet::FileChunk(chunk),
+            Packet::FileAck(ack),
+            Packet::FileQuestion(question),
+            Packet::FileAnswer("q".into(), true),
+        ]
+    }
+
     #[test]
     fn what_we_write_we_read() {
         round_trip(Packet::Draw(draw()), Side::Server);
@@ -346,6 +399,9 @@ mod tests {
         round_trip(Packet::LoadTest(4000), Side::Client);
         round_trip(Packet::LoadData(Bytes::from_static(&[9; 100])), Side::Server);
         round_trip(Packet::LoadReport(Value::map()), Side::Server);
+        for side in [Side::Server, Side::Client] {
+            files().into_iter().for_each(|packet| round_trip(packet, side));
+        }
         let place = WindowPlace {
             id: 1,
             rect: Rect::new(0, 0, 10, 10),

@@ -4,8 +4,8 @@ use super::args::Args;
 use super::window::window_id;
 use super::{
     ButtonAction, Capabilities, ClipboardContents, ClipboardRequest, ClipboardToken, CursorPacket, Draw,
-    DrawAck, KeyAction, Packet, PointerState, SchemaError, Side, WheelMotion, WindowCreate, WindowIcon,
-    WindowKind, WindowPlace, input, legacy,
+    DrawAck, FileAck, FileChunk, FileQuestion, FileStart, KeyAction, Packet, PointerState, SchemaError, Side,
+    WheelMotion, WindowCreate, WindowIcon, WindowKind, WindowPlace, input, legacy,
 };
 use crate::codec::{Items, Value, ValueRef};
 use crate::types::{Point, Rect, Size, WindowId};
@@ -20,7 +20,6 @@ const IGNORED: &[&str] = &[
     "client-event",
     "desktop-names",
     "display-show-desktop",
-    "file-data-request",
     "force-ungrab",
     "gcontext",
     "icc",
@@ -36,8 +35,8 @@ const IGNORED: &[&str] = &[
     "pointer-ungrab",
     "printers",
     "restack-window",
-    "send-data-request",
-    "send-file",
+    "request-file",
+    "file-request",
     "show-desktop",
     "sound-control",
     "sound-data",
@@ -155,6 +154,12 @@ impl Packet {
             ("encodings", Side::Server) => Self::Encodings(a.map_or_empty()),
             ("eos", _) => Self::EndOfStream(window_id(a)?),
             ("exit-server", _) => Self::ExitServer,
+            ("send-file", _) => Self::FileStart(FileStart::parse(a)?),
+            ("send-file-chunk", _) => Self::FileChunk(FileChunk::parse(a)?),
+            ("ack-file-chunk", _) => Self::FileAck(FileAck::parse(a)?),
+            ("send-data-request", _) => Self::FileQuestion(FileQuestion::parse(a)?),
+            // 2 means that the sender should open it itself: then nothing is to be sent
+            ("send-data-response", _) => Self::FileAnswer(a.text()?, a.value().as_int() == Some(1)),
             ("focus", _) => {
                 let id = u64::try_from(a.int()?).ok().filter(|id| *id > 0 && *id < 1 << 48);
                 Self::Focus(id.map(WindowId))

@@ -98,6 +98,11 @@ impl Packet {
             Self::EncodingChoice(name) => vec![n("encoding"), name.into()],
             Self::EndOfStream(id) => vec![n("eos"), id.0.into()],
             Self::ExitServer => vec![n("exit-server")],
+            Self::FileAck(ack) => ack.into_items(n("ack-file-chunk")),
+            Self::FileAnswer(question, yes) => vec![n("send-data-response"), question.into(), yes.into()],
+            Self::FileChunk(chunk) => chunk.into_items(n("send-file-chunk")),
+            Self::FileQuestion(question) => question.into_items(n("send-data-request")),
+            Self::FileStart(start) => start.into_items(n("send-file")),
             Self::Focus(id) => vec![
                 n("focus"),
                 id.map_or(0, |id| id.0).into(),

@@ -705,6 +705,7 @@ pub(super) fn weight(packet: &Packet) -> usize {
         })
         | Packet::ClipboardToken(ClipboardToken { text: Some(text), .. }) => 1 + text.len() / 256,
         Packet::Screenshot { data, .. } => 1 + data.len() / 256,
+        Packet::FileChunk(chunk) => 1 + chunk.data.len() / 256,
         // a tree of values
         Packet::InfoResponse(_) => 64,
         _ => 1,

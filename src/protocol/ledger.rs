@@ -1,7 +1,7 @@
 //! [`Ledger`]: what must not be lost when a session goes on over another connection.
 
 use super::connection::weight;
-use crate::packet::Packet;
+use crate::packet::{FileAck, Packet};
 use std::collections::VecDeque;
 
 /// The packets of a session that the peer has not confirmed, and how many of its own arrived.
@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 /// Both ends count the packets of a session from the server's hello on, over all of its connections, and
 /// [confirm](Packet::Received) them now and then. A new connection begins with the counts; each end sends again what
 /// the other has not got. Pictures and what belongs to one connection (hellos, pings, goodbyes) are not counted: a
-/// picture is made anew rather than sent again.
+/// picture is made anew rather than sent again, and chunks of files are read anew.
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// Packets sent, the oldest first.
@@ -33,7 +33,12 @@ impl Ledger {
     const fn counts(packet: &Packet) -> bool {
         !matches!(
             packet,
-            Packet::Challenge { .. }
+            Packet::FileAck(FileAck {
+                ok: true,
+                number: 1..,
+                ..
+            }) | Packet::FileChunk(_)
+                | Packet::Challenge { .. }
                 | Packet::Disconnect { .. }
                 | Packet::Draw(_)
                 | Packet::DrawAck(_)

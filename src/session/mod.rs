@@ -8,6 +8,7 @@ mod driver;
 #[cfg(test)]
 #[cfg(unix)]
 mod fake_screen;
+pub mod files;
 mod login;
 mod mailbox;
 mod painter;

@@ -53,6 +53,8 @@ pub enum ScreenCommand {
         link: LinkUse,
         /// The last piece it is known to have.
         confirmed: u64,
+        /// Answer with [`ScreenMessage::Calm`] while nothing is dirty.
+        report: bool,
     },
     /// What a client has is unknown: send everything again, losslessly.
     Refresh {
@@ -93,6 +95,8 @@ pub enum ScreenMessage {
     Piece(Piece),
     /// There was damage but no pixel differs: the client may want again.
     Nothing,
+    /// Nothing is dirty; what is wanted comes when something is.
+    Calm,
     /// The cursor's shape.
     Cursor(Cursor),
     /// The pointer's place.
@@ -154,6 +158,8 @@ struct Client {
     sink: mpsc::UnboundedSender<ScreenMessage>,
     /// Set while a picture is wanted and none was sent.
     wants: Option<LinkUse>,
+    /// It wants to know that there is nothing.
+    reports: bool,
 }
 
 /// The work of the thread. Simulations do it turn by turn, in a time of their own.
@@ -352,6 +358,7 @@ impl Worker {
                         painter,
                         sink,
                         wants: None,
+                        reports: false,
                     },
                 );
             }
@@ -374,10 +381,12 @@ impl Worker {
                 client,
                 link,
                 confirmed,
+                report,
             } => {
                 if let Some(client) = self.clients.get_mut(&client) {
                     client.painter.confirm(confirmed);
                     client.wants = Some(link);
+                    client.reports = report;
                 }
             }
             ScreenCommand::Refresh { client, after } => {
@@ -430,6 +439,9 @@ impl Worker {
         for client in self.clients.values_mut() {
             let Some(link) = client.wants else { continue };
             if !client.painter.is_due(now()) {
+                if std::mem::take(&mut client.reports) {
+                    let _gone = client.sink.send(ScreenMessage::Calm);
+                }
                 continue;
             }
             client.wants = None;

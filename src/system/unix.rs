@@ -98,6 +98,11 @@ pub fn cpu_time() -> Duration {
     )
 }
 
+/// Reads from a place of a file.
+pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
+}
+
 /// Opens a file to read, unless its name is that of a link. It does not wait for the other end of a pipe.
 pub fn open_unlinked(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;

@@ -112,6 +112,11 @@ pub fn cpu_time() -> Duration {
     Duration::from_nanos(ticks(kernel).saturating_add(ticks(user)).saturating_mul(100))
 }
 
+/// Reads from a place of a file.
+pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
+}
+
 /// Opens a file to read; of a link, the link itself, which is no file.
 pub fn open_unlinked(path: &Path) -> io::Result<File> {
     OpenOptions::new()

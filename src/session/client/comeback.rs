@@ -167,6 +167,7 @@ impl ClientSession {
                     return true;
                 }
             }
+            ToSession::SendFile(..) => tracing::warn!("the file is not sent: there is no connection"),
             ToSession::Answer(_) | ToSession::Notice(_) | ToSession::Resume => {}
         }
         false

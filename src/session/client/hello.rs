@@ -155,6 +155,7 @@ pub fn client_hello(
             ("contents-slice-fix", true.into()),
         ],
     );
+    options.files.describe(&mut caps);
     display(&mut caps, desktop, options);
     cursors(&mut caps, dialect, options);
     encodings(&mut caps, dialect, options);

@@ -27,6 +27,7 @@ pub use viewer::Viewer;
 use super::area::Offer;
 use super::dial::Caller;
 use super::driver::Handler;
+use super::files::{FileRules, Files, Refused, Source};
 use super::login::Login;
 use super::mailbox::{Mailbox, Outbox, mailbox};
 use super::refresh_rate::RefreshRate;
@@ -34,10 +35,11 @@ use super::resume::Notice;
 use crate::auth::client::ClientAuthError;
 use crate::auth::{Answer, TicketRequest};
 use crate::codec::{Dialect, Value};
+use crate::delivery::Window;
 use crate::display::DisplayError;
 use crate::mmap::RingReader;
 use crate::packet::{Capabilities, Packet};
-use crate::picture::Payload;
+use crate::picture::{LinkSpeed, Payload};
 use crate::protocol::{Connection, Event, reason};
 use crate::types::Encoding;
 use comeback::Comeback;
@@ -46,6 +48,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// What to think of the way to a server before it was seen at work.
+const ASSUMED: LinkSpeed = LinkSpeed::mbit(100);
 
 /// What a client is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +71,8 @@ pub struct ClientOptions {
     pub encoding: Option<Encoding>,
     /// Encodings the server may use.
     pub encodings: Vec<Encoding>,
+    /// Which files may be exchanged.
+    pub files: FileRules,
     /// Keep keys down on the server for as long as they are down here.
     pub keyboard_sync: bool,
     /// Do not let other clients take the session over.
@@ -121,6 +128,7 @@ impl Default for ClientOptions {
                 Encoding::Webp,
                 Encoding::Scroll,
             ],
+            files: FileRules::default(),
             keyboard_sync: true,
             lock: false,
             // xpra's own defaults: text stays legible on slow links
@@ -197,6 +205,8 @@ pub enum ToSession {
     Notice(Notice),
     /// The viewer caught up: read on.
     Resume,
+    /// Send this file to the server, to be opened there if that is allowed.
+    SendFile(Arc<Source>, bool),
     /// Send this.
     Send(Packet),
 }
@@ -234,6 +244,9 @@ pub struct ClientSession {
     inbox: UnboundedReceiver<ToSession>,
     backlog: Backlog,
     bandwidth_limit: u64,
+    rules: FileRules,
+    /// Once the server said hello; and what may be on the way to it.
+    files: Option<(Files, Window)>,
     /// The newest movement of the pointer, until the stream takes more: old ones are of no use to anyone.
     motion: Option<Packet>,
     connected: bool,
@@ -265,6 +278,8 @@ impl ClientSession {
             inbox,
             backlog: backlog.clone(),
             bandwidth_limit: options.bandwidth_limit,
+            rules: options.files.clone(),
+            files: None,
             motion: None,
             connected: false,
             departure: None,
@@ -303,10 +318,16 @@ impl ClientSession {
         connection.close(reason::CLIENT_EXIT, "");
     }
 
-    fn hello(&mut self, connection: &mut Connection, caps: &Capabilities) {
+    fn hello(&mut self, connection: &mut Connection, caps: &Capabilities, now: Instant) {
+        if let Some((files, window)) = &mut self.files {
+            files.moved();
+            *window = Window::new(window.rate(), now);
+        }
         if self.comeback.is_pending() {
             return self.resumed(connection, caps);
         }
+        let files = Files::new(self.rules.clone(), caps);
+        self.files = Some((files, Window::new(ASSUMED, now)));
         let facts = ServerFacts::new(connection.dialect(), caps);
         tracing::info!(?facts, "connected");
         self.connected = true;
@@ -330,6 +351,15 @@ impl ClientSession {
                 if self.bandwidth_limit > 0 {
                     let limit = i64::try_from(self.bandwidth_limit).unwrap_or(i64::MAX);
                     connection.send(Packet::BandwidthLimit(limit));
+                }
+            }
+            packet @ (Packet::FileAck(_)
+            | Packet::FileAnswer(..)
+            | Packet::FileChunk(_)
+            | Packet::FileQuestion(_)
+            | Packet::FileStart(_)) => {
+                if let Some((files, window)) = &mut self.files {
+                    files.packet(packet, connection, window, now);
                 }
             }
             Packet::NotifyShow { summary, body } => tracing::info!(%summary, %body, "notification"),
@@ -360,7 +390,7 @@ impl Handler for ClientSession {
 
     fn event(&mut self, connection: &mut Connection, event: Event, now: Instant) {
         match event {
-            Event::Hello(caps) => self.hello(connection, &caps),
+            Event::Hello(caps) => self.hello(connection, &caps, now),
             Event::Silent => self.comeback.doubt(true),
             Event::Heard => self.comeback.doubt(false),
             Event::Packet(packet) => self.packet(connection, packet, now),
@@ -394,9 +424,17 @@ impl Handler for ClientSession {
             ToSession::Notice(Notice::Suspect) => connection.suspect(now),
             ToSession::Depart(departure) => self.depart(connection, departure),
             // the server has not agreed to go on yet: what is said now it has to be told with all the rest
-            message @ ToSession::Send(_) if self.comeback.is_pending() => {
+            message @ (ToSession::Send(_) | ToSession::SendFile(..)) if self.comeback.is_pending() => {
                 if self.offline(message) {
                     connection.close(reason::CLIENT_EXIT, "");
+                }
+            }
+            ToSession::SendFile(source, open) => {
+                let sent = self.files.as_mut().map_or(Err(Refused::NotTaken), |(files, _)| {
+                    files.send(source, open, connection)
+                });
+                if let Err(why) = sent {
+                    tracing::warn!("the file is not sent: {why}");
                 }
             }
             ToSession::Send(motion @ Packet::Pointer(_)) if !connection.wants_picture() => {
@@ -413,8 +451,21 @@ impl Handler for ClientSession {
         }
     }
 
-    fn picture(&mut self, connection: &mut Connection, _: Instant) {
+    fn picture(&mut self, connection: &mut Connection, now: Instant) {
         self.flush_motion(connection);
+        if let Some((files, window)) = &mut self.files {
+            files.go_on(connection, window, true, now);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.files.as_ref().and_then(|(files, _)| files.at())
+    }
+
+    fn timeout(&mut self, _: &mut Connection, now: Instant) {
+        if let Some((files, _)) = &mut self.files {
+            files.woke(now);
+        }
     }
 }
 

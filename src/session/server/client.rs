@@ -26,6 +26,7 @@ use crate::picture::LinkSpeed;
 use crate::protocol::{CloseReason, Connection, Event, network_capabilities, reason};
 use crate::session::area::{Accepted, accept};
 use crate::session::driver::{Handler, drive};
+use crate::session::files::Files;
 use crate::session::mailbox::Outbox;
 use crate::session::screen::{ClientId, ScreenCommand, ScreenMessage};
 use crate::transport::{Link, LinkInfo};
@@ -302,6 +303,7 @@ impl ServerSession {
             attached: false,
             wanting: false,
             suspended: false,
+            calm: false,
             window,
             lowat: 0,
             kernel_pace: u64::MAX,
@@ -330,6 +332,7 @@ impl ServerSession {
             area: accepted.map(|area| area.ring),
             area_facts,
             keymap: hello::keymap(&caps).map(Box::new),
+            files: Files::new(self.facts.config.file_rules(self.is_readonly()), &caps),
             load: None,
             was_loaded: false,
             caps,
@@ -387,6 +390,14 @@ impl ServerSession {
             Packet::DrawAck(ack) => {
                 session.observe(connection.keepalive(), &self.link.probe, now);
                 session.acknowledged(&ack, screen, connection.dialect(), now);
+            }
+            packet @ (Packet::FileAck(_)
+            | Packet::FileAnswer(..)
+            | Packet::FileChunk(_)
+            | Packet::FileQuestion(_)
+            | Packet::FileStart(_)) => {
+                session.observe(connection.keepalive(), &self.link.probe, now);
+                session.file(packet, connection, now);
             }
             Packet::BufferRefresh {
                 id: None | Some(SCREEN_WINDOW),
@@ -538,6 +549,7 @@ impl ServerSession {
         match message {
             ScreenMessage::Piece(piece) => session.piece(piece),
             ScreenMessage::Nothing => session.wanting = false,
+            ScreenMessage::Calm => session.calm = true,
             ScreenMessage::Cursor(cursor) => session.cursor = session.cursors.then_some(cursor),
             ScreenMessage::Pointer(point) => session.pointer_at(point, now),
             ScreenMessage::Resized(size) => session.resized(connection, size),
@@ -581,6 +593,11 @@ impl ServerSession {
                         now,
                     );
                     let _gone = reply.send(facts);
+                }
+            }
+            HubMessage::SendFile { source, open, reply } => {
+                if let Stage::Client(session) = &mut self.stage {
+                    let _gone = reply.send(session.files.send(source, open, connection));
                 }
             }
             HubMessage::Setting(setting) => self.setting(connection, setting),
@@ -691,6 +708,7 @@ impl Handler for ServerSession {
         };
         session.small_news(connection);
         session.go_on(connection, &mut self.screen, now);
+        session.send_files(connection, now);
         session.load(connection, &self.link.probe, now);
     }
 
@@ -702,7 +720,8 @@ impl Handler for ServerSession {
         };
         let pulse = Some(session.pulse.at());
         let load = session.load.as_ref().and_then(Load::at);
-        [self.cut, self.idle_at(session), session.retry, pulse, load]
+        let files = session.files.at();
+        [self.cut, self.idle_at(session), session.retry, pulse, load, files]
             .into_iter()
             .flatten()
             .min()
@@ -728,6 +747,7 @@ impl Handler for ServerSession {
         if let Stage::Client(session) = &mut self.stage {
             session.pulse.feel(connection, &self.link.probe, self.began, now);
             session.retry = session.retry.filter(|at| now < *at);
+            session.files.woke(now);
             if let Some(load) = &mut session.load {
                 load.woke(now);
             }

@@ -69,9 +69,9 @@ pub(super) fn server_hello(
         .set("lock", config.lock != Some(false))
         .set("lock-toggle", config.lock.is_none())
         .set("bandwidth-limit-change", true)
-        .set("file", Value::map())
         .set("remote-logging", false)
         .set("clipboard", clipboard(config.clipboard && !readonly));
+    config.file_rules(readonly).describe(&mut caps);
     caps
 }
 

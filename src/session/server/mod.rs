@@ -9,6 +9,7 @@ mod client;
 mod clipboard;
 mod counts;
 mod door;
+mod files;
 mod hello;
 mod info;
 mod line;
@@ -32,6 +33,7 @@ pub use door::{Door, InsideTls};
 pub use info::ClientFacts;
 pub use ssh::SshPasswords;
 
+use super::files::{FileRules, Refused, Source};
 use super::mailbox::Outbox;
 use super::refresh_rate::RefreshRate;
 use super::screen::{self, ClientId, ScreenCommand, ScreenFacts, Started};
@@ -101,6 +103,8 @@ pub struct ServerConfig {
     pub speed: u8,
     /// Where to tell how many clients there are, and what the session is called, whenever that changes.
     pub summary: Option<watch::Sender<Summary>>,
+    /// `file-transfer`, `file-size-limit` and `download-path`.
+    pub files: FileRules,
     /// `mmap`: which memory of clients may be used for pixels; `None` is none.
     pub mmap: Option<Trust>,
     /// Timers of connections.
@@ -132,6 +136,7 @@ impl Default for ServerConfig {
             quality: 95,
             speed: 50,
             summary: None,
+            files: FileRules::default(),
             mmap: None,
             connection: ConnectionConfig::default(),
         }
@@ -139,6 +144,15 @@ impl Default for ServerConfig {
 }
 
 impl ServerConfig {
+    /// What holds for files; of those who may only look none are taken, and none are sent to them.
+    fn file_rules(&self, readonly: bool) -> FileRules {
+        if readonly {
+            FileRules::default()
+        } else {
+            self.files.clone()
+        }
+    }
+
     /// The limit of bandwidth that holds for a client that asks for `bits`; 0 is none, on both sides.
     pub(crate) fn limit(&self, bits: i64) -> u64 {
         let asked = u64::try_from(bits).unwrap_or(0);
@@ -244,6 +258,12 @@ pub(crate) enum HubMessage {
     Leave(&'static str, String),
     /// Report your numbers.
     Report(oneshot::Sender<ClientFacts>),
+    /// Send this file.
+    SendFile {
+        source: Arc<Source>,
+        open: bool,
+        reply: oneshot::Sender<Result<(), Refused>>,
+    },
     /// A control command changed something.
     Setting(Setting),
 }
@@ -471,6 +491,9 @@ impl Hub {
                 self.clients.values().for_each(|entry| entry.leave(why, ""));
                 return Some(ServerEnd::Asked);
             }
+            HubRequest::Control(words, reply) if words.first().is_some_and(|word| word == "send-file") => {
+                self.send_file(&words, reply);
+            }
             HubRequest::Control(words, reply) => {
                 let _gone = reply.send(self.control(&words));
             }
@@ -687,7 +710,7 @@ impl Hub {
 }
 
 const HELP: &str = "commands: hello, help, quality N, min-quality N, speed N, encoding NAME, refresh, \
-                    bandwidth-limit BITS, name TEXT, client COMMAND";
+                    bandwidth-limit BITS, name TEXT, send-file FILE [open|no] [CLIENTS], client COMMAND";
 
 impl Entry {
     fn leave(&self, why: &'static str, text: &str) {

@@ -15,6 +15,7 @@ use crate::mmap::RingWriter;
 use crate::packet::{Capabilities, Draw, DrawAck, KeyAction, Packet, PointerState};
 use crate::picture::{Client, LinkSpeed, LinkUse, Payload};
 use crate::protocol::{Connection, Keepalive};
+use crate::session::files::Files;
 use crate::session::painter::{Painter, Piece};
 use crate::session::screen::ScreenCommand;
 use crate::transport::Probe;
@@ -37,6 +38,8 @@ pub(super) struct Session {
     /// The screen thread was asked for a picture and has not answered.
     pub(super) wanting: bool,
     pub(super) suspended: bool,
+    /// The screen thread has nothing to show.
+    pub(super) calm: bool,
     pub(super) window: Window,
     /// Bytes the kernel was told to hold at most; 0 before it was told.
     pub(super) lowat: u32,
@@ -81,6 +84,7 @@ pub(super) struct Session {
     pub(super) area_facts: Option<Value>,
     /// The client's keyboard.
     pub(super) keymap: Option<Box<Keymap>>,
+    pub(super) files: Files,
     /// What fills its path, and whether something did before.
     pub(super) load: Option<Load>,
     pub(super) was_loaded: bool,
@@ -109,6 +113,7 @@ impl Session {
         self.wanting = false;
         self.confirmed = 0;
         self.pieces.clear();
+        self.files.moved();
         // all that changed comes first, maybe a whole picture: it had better not be larger than what the old path would have taken
         self.window = Window::new(assumed.min(self.window.rate()), now);
         self.lowat = 0;
@@ -158,11 +163,36 @@ impl Session {
         };
         let speed = self.window.rate().min(most);
         let detail = if self.detects { speed } else { most };
+        self.calm = false;
         self.wanting = screen.send(ScreenCommand::Want {
             client: screen.client,
             link: LinkUse { speed, detail },
             confirmed: self.confirmed,
+            report: self.files.is_sending(),
         });
+    }
+
+    /// A packet about files.
+    pub(super) fn file(&mut self, packet: Packet, connection: &mut Connection, now: Instant) {
+        let was_sending = self.files.is_sending();
+        self.files.packet(packet, connection, &mut self.window, now);
+        if self.files.is_sending() && !was_sending {
+            // asked again, the screen thread tells when there is nothing to show
+            self.wanting = false;
+        }
+    }
+
+    /// Sends a chunk of a file, if nothing else is to be sent.
+    pub(super) fn send_files(&mut self, connection: &mut Connection, now: Instant) {
+        if let Some(at) = self.paused.filter(|at| now < *at && self.files.is_sending()) {
+            return self.files.wait_until(at);
+        }
+        let shows = self.attached && self.mapped.is_some() && !self.suspended;
+        let calm = self.calm || !shows;
+        let bytes = self.files.go_on(connection, &mut self.window, calm, now);
+        if bytes > 0 {
+            self.spend(bytes, now);
+        }
     }
 
     /// Goes on filling the path, if that was asked for: nothing else waits to be sent.
@@ -207,6 +237,7 @@ impl Session {
 
     /// A piece of the update that was wanted.
     pub(super) fn piece(&mut self, piece: Piece) {
+        self.calm = false;
         if piece.flush == 0 {
             self.wanting = false;
             self.pace.taken(piece.captured);

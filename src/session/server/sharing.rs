@@ -39,6 +39,13 @@ pub(super) struct Present {
     pub(super) lock: bool,
 }
 
+impl Present {
+    /// Who it says it is.
+    pub(super) fn uuid(&self) -> &str {
+        &self.uuid
+    }
+}
+
 impl From<Newcomer> for Present {
     fn from(client: Newcomer) -> Self {
         Self {

@@ -6,6 +6,7 @@
     reason = "colours are cut out of larger numbers, screens are small"
 )]
 
+mod files;
 mod guarded;
 mod limits;
 mod loading;
