@@ -11,6 +11,7 @@ use crate::profile::{Event, Expect, Profile, What};
 use crate::tcp::{Algorithm, CLIENT, Network, SERVER};
 use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::iter;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -202,7 +203,7 @@ impl Play {
             setup: setup.clone(),
             serving,
             drawing,
-            keys: vec![1..1],
+            keys: iter::once(1..1).collect(),
             shared,
             watch,
             worker,
