@@ -61,7 +61,8 @@ fn a_thousand_sessions_survive() {
         .filter(|(back, ..)| back.is_none_or(|back| back > USUALLY_BACK));
     let slow = slow.count();
     println!("{slow} came back after more than {USUALLY_BACK} s");
-    assert!(slow <= 1 + seeds.len() * SLOW / 100, "{slow} came back late");
+    // a handful of seeds says nothing of shares
+    assert!(slow <= SLOW + seeds.len() * SLOW / 100, "{slow} came back late");
     assert!(failed.is_empty(), "{} of {} sessions", failed.len(), seeds.len());
 }
 
