@@ -13,6 +13,7 @@ use crate::tcp::{Algorithm, CLIENT, Network, SERVER};
 use std::fs::{self, File};
 use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::iter;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -228,7 +229,7 @@ impl Play {
             setup,
             serving,
             drawing,
-            keys: vec![1..1],
+            keys: iter::once(1..1).collect(),
             shared,
             noise,
             watch,

@@ -61,7 +61,8 @@ fn a_thousand_sessions_survive() {
         .filter(|(back, ..)| back.is_none_or(|back| back > USUALLY_BACK));
     let slow = slow.count();
     println!("{slow} came back after more than {USUALLY_BACK} s");
-    assert!(slow <= 1 + seeds.len() * SLOW / 100, "{slow} came back late");
+    // a handful of seeds says nothing of shares
+    assert!(slow <= SLOW + seeds.len() * SLOW / 100, "{slow} came back late");
     assert!(failed.is_empty(), "{} of {} sessions", failed.len(), seeds.len());
 }
 
@@ -142,7 +143,7 @@ fn setup(base: &Profile, seed: u64) -> Setup {
             0 => faults.push((at, Fault::Address)),
             1 => faults.push((
                 at,
-                Fault::Clock([0, 1, -86_400_000, i64::MAX, i64::MIN][between(0..5) as usize]),
+                Fault::Clock([0, 1, -86_400_000, i64::MAX, i64::MIN][one_of(between(0..5))]),
             )),
             2 => {
                 let silently = between(0..2) == 0;
@@ -159,7 +160,7 @@ fn setup(base: &Profile, seed: u64) -> Setup {
                 faults.extend([(at, Fault::Loss(loss)), (until, Fault::Loss(0))]);
             }
             7 => {
-                let ways = [&[SERVER][..], &[CLIENT], &[SERVER, CLIENT]][between(0..3) as usize];
+                let ways = [&[SERVER][..], &[CLIENT], &[SERVER, CLIENT]][one_of(between(0..3))];
                 faults.extend(ways.iter().map(|&way| (at, Fault::Partition { way, until })));
             }
             8 => faults.push((at, Fault::Reset)),
@@ -193,13 +194,17 @@ fn setup(base: &Profile, seed: u64) -> Setup {
         shape.rate = Rate::steps(rates.clone());
     }
     profile.seconds = (calm + CALM).div_ceil(SECOND);
-    let algorithm = [Algorithm::Reno, Algorithm::Cubic, Algorithm::Bbr][between(0..3) as usize];
+    let algorithm = [Algorithm::Reno, Algorithm::Cubic, Algorithm::Bbr][one_of(between(0..3))];
     let scrambled = between(0..2) == 0;
     Setup {
         scrambled,
         faults,
         ..Setup::new(profile, seed, algorithm)
     }
+}
+
+fn one_of(index: u64) -> usize {
+    usize::try_from(index).unwrap()
 }
 
 /// When the last fault was over.
