@@ -51,9 +51,11 @@ impl Keepalive {
         }
     }
 
-    /// The least patience with a silent peer, and how many of the longest round trips it is.
+    /// The least patience with a silent peer, how many of the longest round trips it is, and the most: one echo that was
+    /// held up for seconds is no reason to wait for minutes.
     const SILENCE: Duration = Duration::from_secs(1);
     const SILENCE_ROUNDS: f64 = 4.0;
+    const LONGEST_SILENCE: Duration = Duration::from_secs(4);
 
     /// How long an echo may take once this process runs again after it did not: it was received long ago and only has
     /// to be read, or it never comes and a new connection should not wait.
@@ -180,7 +182,7 @@ impl Keepalive {
         self.last_echo = Some(now);
         let longest = self.latencies.samples().fold(0.0, f64::max);
         let rounds = Duration::try_from_secs_f64(longest * Self::SILENCE_ROUNDS / 1e3).unwrap_or_default();
-        self.patience = rounds.max(Self::SILENCE);
+        self.patience = rounds.clamp(Self::SILENCE, Self::LONGEST_SILENCE);
         Some(at)
     }
 
