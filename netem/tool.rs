@@ -67,6 +67,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Parser;
 
+use crate::lab::Noise;
 use crate::peer::Peer;
 use crate::place::{Kind, Place};
 use crate::profile::Profile;
@@ -104,6 +105,9 @@ struct Options {
     /// What plays the link: netem or tun; left out, netem where the kernel has it and it can do the profile.
     #[arg(long, value_parser = parse_medium)]
     link: Option<Medium>,
+    /// Draw what the simulation draws, which no encoder shrinks, instead of text, a pattern and a film.
+    #[arg(long)]
+    noise: bool,
     /// How often each link is played; all are reported.
     #[arg(long, default_value_t = 1)]
     rounds: u32,
@@ -165,6 +169,7 @@ fn main() -> Result<()> {
         let medium = options.link.map_or_else(|| Medium::best(profile), Ok)?;
         let choice = Choice {
             medium,
+            noise: options.noise.then(|| Noise::new(profile, 1)),
             ..choice.clone()
         };
         match play::play(profile, &choice) {

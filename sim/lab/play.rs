@@ -42,7 +42,7 @@ const SAVED: &str = "saved";
 /// How long after it was asked for a file is being read, by a thread of its own.
 const READING: Nanos = SECOND;
 /// Rounds in which nothing happens, after which nothing will until time goes on.
-const QUIET: u32 = 3;
+const QUIET: u32 = 2;
 
 /// What is played.
 #[derive(Clone, Debug)]

@@ -93,6 +93,8 @@ impl Window {
     /// all are small, and it may become faster.
     const RATE_BYTES: usize = 4 << 10;
     const RATE_TIME: Duration = Duration::from_millis(5);
+    /// Segments sent again at once that are a queue's fault: one alone may be the kernel's guess, or chance.
+    const SPILL: u32 = 3;
     /// How long a queue is believed to be short after it lost something.
     const SPILT: Duration = Duration::from_secs(60);
     /// The kernel is never told to send less than so many bytes a second.
@@ -130,13 +132,13 @@ impl Window {
 
     /// What the kernel knows, before an acknowledgement is looked at.
     pub fn observe(&mut self, network: Network, now: Instant) {
-        let again = |old: Network| old.retransmits != network.retransmits;
-        if self.network.is_some_and(again) {
-            self.lost = true;
-            let queue = network.rtt.saturating_sub(network.min_rtt);
-            if queue < Self::target(network.min_rtt) * 2 {
-                self.spilt = Some(now);
-            }
+        let again = self
+            .network
+            .map_or(0, |old| network.retransmits.wrapping_sub(old.retransmits));
+        let queue = network.rtt.saturating_sub(network.min_rtt);
+        self.lost |= again > 0;
+        if again >= Self::SPILL && queue < Self::target(network.min_rtt) * 2 {
+            self.spilt = Some(now);
         }
         self.base.kernel(network.min_rtt);
         self.network = Some(network);
@@ -452,6 +454,8 @@ mod tests {
         window.observe(network(300, 5), now);
         assert_eq!(window.pace(now), u64::MAX, "a queue of 260 ms is not short");
         window.observe(network(45, 6), now);
+        assert_eq!(window.pace(now), u64::MAX, "one segment may be a guess");
+        window.observe(network(45, 9), now);
         assert_eq!(window.pace(now), 2 * LinkSpeed::mbit(10).0);
         assert_eq!(window.pace(now + Window::SPILT), u64::MAX);
     }
