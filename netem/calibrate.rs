@@ -9,17 +9,16 @@
 //! figures at once, and how many these are tells whether it is what usually happens.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
 
+use crate::comparison;
 use crate::cores;
 use crate::lab::{self, Noise, Setup};
 use crate::outcome::Outcome;
 use crate::play;
 use crate::profile::Profile;
-use crate::report;
 use crate::stage::Choice;
 use crate::tcp::Algorithm;
 use crate::wire::Medium;
@@ -90,23 +89,17 @@ pub(crate) fn compare(
             Err(error) => writeln!(failed, "FAILED {}: {error:#}", profile.name)?,
         }
     }
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let text = format!(
-        "# The simulation beside real kernels\n\nOn Linux {}, commit {}; load {before} before, {} after. By `cargo netem -- \
+        "# The simulation beside real kernels\n\n{}; load {before} before, {} after. By `cargo netem -- \
          --calibrate`: {}, {}, beside {} simulated courses.\n\n{}{failed}",
-        kernel.trim(),
-        report::commit(),
+        comparison::machine(),
         play::load(),
         choice.transport,
         choice.congestion_control,
         SEEDS.len(),
         table(&rows, constants, own),
     );
-    println!("{text}");
-    if let Some(folder) = out {
-        fs::create_dir_all(folder)?;
-        fs::write(folder.join("calibration.md"), text)?;
-    }
+    comparison::publish(&text, out, "calibration.md")?;
     ensure!(
         own.as_flattened().iter().all(|millis| *millis <= MOST_OWN),
         "this machine is too slow or too busy to tell: it takes {own:?} ms itself"

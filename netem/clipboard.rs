@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use xpra::types::Size;
 
 use crate::display::Display;
+use crate::input::window;
 use crate::peer::{Mode, Peer, Server, Via, attach};
 use crate::process::until;
 use crate::with;
@@ -56,14 +57,8 @@ fn copying(client: Peer, server: Peer) -> Result<()> {
         let screen = Display::start(SCREEN, &room.logs())?;
         let server = Server::start(room, server, Mode::Shadow, &source)?;
         let viewer = attach(room, client, &server, Via::Tcp, &screen)?;
-        let window = || {
-            Ok(screen
-                .windows()?
-                .into_iter()
-                .find(|w| w.viewable && w.rect.size() == SCREEN))
-        };
-        let window = until(LIMIT, window)?.context("the client shows nothing")?;
-        screen.focus(window.id)?;
+        let shown = window(&screen, |window| window.rect.size() == SCREEN)?;
+        screen.focus(shown.id)?;
         for round in 1..=2 {
             carried(&source, &screen, &format!("from the server, grüße {round}"))?;
             carried(&screen, &source, &format!("from the client, 文字 {round}"))?;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use xpra::types::Size;
 
 use crate::display::Display;
+use crate::input::window;
 use crate::peer::{Mode, Peer, Room, Server, Via, attach};
 use crate::process::until;
 use crate::with;
@@ -61,13 +62,7 @@ fn sending(client: Peer, server: Peer) -> Result<()> {
         let screen = Display::start(SCREEN, &room.logs())?;
         let server = Server::start(room, server, Mode::Shadow, &source)?;
         let viewer = attach(room, client, &server, Via::Tcp, &screen)?;
-        let window = || {
-            Ok(screen
-                .windows()?
-                .into_iter()
-                .find(|w| w.viewable && w.rect.size() == SCREEN))
-        };
-        until(LIMIT, window)?.context("the client shows nothing")?;
+        window(&screen, |window| window.rect.size() == SCREEN)?;
         let mut contents = vec![0; BYTES];
         getrandom::fill(&mut contents)?;
         // the second has a name that is taken

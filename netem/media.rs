@@ -4,7 +4,6 @@
 //! long its queue is. No displays and no sessions: a kernel that is too slow for these, as in a guest, can play it.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::path::Path;
@@ -13,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+use crate::comparison;
 use crate::flow::Flow;
 use crate::link::{MILLISECOND, Nanos, SECOND};
 use crate::outcome::percentile;
 use crate::play;
 use crate::profile::Profile;
-use crate::report;
 use crate::tcp::{Algorithm, CLIENT, Network, SERVER};
 use crate::wire::{self, Ends, Medium};
 
@@ -63,23 +62,17 @@ pub(crate) fn compare(profiles: &[Profile], congestion_control: &str, out: Optio
             first = Some(seen);
         }
     }
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let text = format!(
-        "# One flow over each link\n\nOn Linux {}, commit {}; load {before} before, {} after. By `cargo netem -- --media`: \
+        "# One flow over each link\n\n{}; load {before} before, {} after. By `cargo netem -- --media`: \
          {congestion_control}, {} s of which the last {} count, an echo each {} ms.\n\n\
          | link | played by | Mbit/s | echo p50 ms | p95 ms | agrees with those above |\n|---|---|--:|--:|--:|---|\n{rows}",
-        kernel.trim(),
-        report::commit(),
+        comparison::machine(),
         play::load(),
         LONG.as_secs(),
         (LONG - SETTLE).as_secs(),
         PAUSE.as_millis(),
     );
-    println!("{text}");
-    if let Some(folder) = out {
-        fs::create_dir_all(folder)?;
-        fs::write(folder.join("media.md"), text)?;
-    }
+    comparison::publish(&text, out, "media.md")?;
     ensure!(good == all, "{good} of {all} agree");
     Ok(())
 }

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -16,13 +15,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use xpra::types::{Latencies, Point};
 
+use crate::comparison;
 use crate::display::Display;
 use crate::peer::{Mode, Peer, Room, Server, Via, free_port};
 use crate::play;
 use crate::probe::Shown;
 use crate::process::Process;
 use crate::profile::Profile;
-use crate::report;
 use crate::source::Sent;
 use crate::stage::{Choice, Contender, SCREEN, Stage, WINDOW};
 use crate::subject::Subject;
@@ -70,24 +69,18 @@ pub(crate) fn measure(ways: &[String], rounds: u32, out: Option<&Path>) -> Resul
             Err(error) => println!("FAILED {way}: {error:#}"),
         }
     }
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let text = format!(
         "# Picture latency as told by the server, beside an outside tap\n\n\
-         On Linux {}, commit {}; load {load} before, {} after. By `cargo netem -- --meter`: {WINDOW}, {FPS} frames/s, the \
+         {}; load {load} before, {} after. By `cargo netem -- --meter`: {WINDOW}, {FPS} frames/s, the \
          newest {} pictures, milliseconds. They agree when they differ by no more than {} ms or {} %.\n\n{}",
-        kernel.trim(),
-        report::commit(),
+        comparison::machine(),
         play::load(),
         Latencies::KEPT,
         TOLERANCE.0,
         TOLERANCE.1 * 100.0,
         table(&rows)
     );
-    println!("{text}");
-    if let Some(folder) = out {
-        fs::create_dir_all(folder)?;
-        fs::write(folder.join("meter.md"), text)?;
-    }
+    comparison::publish(&text, out, "meter.md")?;
     let all = ways.len() * rounds as usize;
     let good = rows.iter().filter(|row| row.agrees()).count();
     ensure!(good == all, "the two agree in {good} of {all} cases");

@@ -12,6 +12,7 @@
 
 mod calibrate;
 mod chart;
+mod comparison;
 #[path = "../sim/cores.rs"]
 mod cores;
 #[allow(dead_code, reason = "shared with the interop tests, which use other parts")]
@@ -191,8 +192,7 @@ fn main() -> Result<()> {
             .for_each(|note| println!("- {}: {note}", outcome.title));
     }
     if let Some(folder) = &options.out {
-        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let what = format!("On Linux {}, commit {}.", kernel.trim(), report::commit());
+        let what = format!("{}.", comparison::machine());
         println!(
             "the report is {}",
             report::write(folder, &what, &outcomes)?.display()
