@@ -3,7 +3,7 @@
 use super::exit::{ExitCode, Failure};
 use super::files::FileArgs;
 use super::mmap::MmapArgs;
-use super::options::boolean;
+use super::options::{boolean, scaled};
 use super::reconnect::Reconnect;
 use super::server::{ConnectArgs, Route};
 use super::session_info::InfoWindow;
@@ -442,12 +442,7 @@ fn bits_per_second(text: &str) -> Result<u64, String> {
         .trim_end_matches("ps")
         .trim_end_matches("bit")
         .trim_end_matches('b');
-    let (digits, factor) = match number.strip_suffix(['k', 'm', 'g']) {
-        Some(digits) if number.ends_with('k') => (digits, 1_000),
-        Some(digits) if number.ends_with('m') => (digits, 1_000_000),
-        Some(digits) => (digits, 1_000_000_000),
-        None => (number, 1),
-    };
+    let (digits, factor) = scaled(number);
     digits
         .trim()
         .parse::<u64>()

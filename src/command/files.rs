@@ -1,6 +1,6 @@
 //! `--file-transfer`, `--file-size-limit` and `--download-path`: which files the ends of a session may exchange.
 
-use super::options::boolean;
+use super::options::{boolean, scaled};
 use crate::discovery::Environment;
 use crate::session::files::FileRules;
 use std::path::PathBuf;
@@ -37,15 +37,10 @@ fn choice(text: &str) -> Result<Choice, String> {
 
 fn size(text: &str) -> Result<u64, String> {
     let text = text.trim().to_ascii_lowercase();
-    let number = text.trim_end_matches('b');
-    let (digits, factor) = match number.char_indices().next_back() {
-        Some((end, 'k')) => (number.get(..end), 1_000),
-        Some((end, 'm')) => (number.get(..end), 1_000_000),
-        Some((end, 'g')) => (number.get(..end), 1_000_000_000),
-        _ => (Some(number), 1),
-    };
+    let (digits, factor) = scaled(text.trim_end_matches('b'));
     digits
-        .and_then(|digits| digits.parse::<u64>().ok())
+        .parse::<u64>()
+        .ok()
         .and_then(|count| count.checked_mul(factor))
         .ok_or_else(|| format!("'{text}' is no size; say for example 100M"))
 }

@@ -35,6 +35,16 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
+/// A number in lower case without the `k`, `m` or `g` at its end, and what that multiplies it by.
+pub(super) fn scaled(number: &str) -> (&str, u64) {
+    for (letter, factor) in [('k', 1_000), ('m', 1_000_000), ('g', 1_000_000_000)] {
+        if let Some(digits) = number.strip_suffix(letter) {
+            return (digits, factor);
+        }
+    }
+    (number, 1)
+}
+
 /// Puts the arguments in order, with what `settings` say and they do not before them.
 pub(super) fn normalize(
     arguments: impl IntoIterator<Item = OsString>,

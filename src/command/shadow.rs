@@ -4,7 +4,7 @@ use super::exit::{ExitCode, Failure};
 use super::files::FileArgs;
 use super::listen::{ListenArgs, announce};
 use super::mdns;
-use super::options::boolean;
+use super::options::{boolean, scaled};
 use super::{demo, signals, systemd};
 use crate::discovery::Environment;
 use crate::display::Screen;
@@ -139,18 +139,11 @@ fn seconds(text: &str) -> Result<u64, String> {
 fn bits(text: &str) -> Result<u64, String> {
     let text = text.trim().to_ascii_lowercase();
     let number = text.trim_end_matches("bps").trim_end_matches("bit");
-    let (digits, factor) = match number.char_indices().next_back() {
-        Some((i, 'k')) => (number.get(..i), 1_000),
-        Some((i, 'm')) => (number.get(..i), 1_000_000),
-        Some((i, 'g')) => (number.get(..i), 1_000_000_000),
-        _ => (Some(number), 1),
-    };
+    let (digits, factor) = scaled(number);
     if matches!(text.as_str(), "auto" | "no" | "none" | "off") {
         return Ok(0);
     }
-    let value = digits
-        .and_then(|digits| digits.parse::<u64>().ok())
-        .and_then(|v| v.checked_mul(factor));
+    let value = digits.parse::<u64>().ok().and_then(|v| v.checked_mul(factor));
     value.ok_or_else(|| format!("'{text}' is no bandwidth; say for example 10M"))
 }
 
