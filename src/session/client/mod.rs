@@ -353,11 +353,7 @@ impl ClientSession {
                     connection.send(Packet::BandwidthLimit(limit));
                 }
             }
-            packet @ (Packet::FileAck(_)
-            | Packet::FileAnswer(..)
-            | Packet::FileChunk(_)
-            | Packet::FileQuestion(_)
-            | Packet::FileStart(_)) => {
+            packet if Files::concerns(&packet) => {
                 if let Some((files, window)) = &mut self.files {
                     files.packet(packet, connection, window, now);
                 }

@@ -98,7 +98,19 @@ impl Files {
         Ok(())
     }
 
-    /// Handles a packet about files; any other is none of its business.
+    /// Whether a packet is about files.
+    pub(super) const fn concerns(packet: &Packet) -> bool {
+        matches!(
+            packet,
+            Packet::FileAck(_)
+                | Packet::FileAnswer(..)
+                | Packet::FileChunk(_)
+                | Packet::FileQuestion(_)
+                | Packet::FileStart(_)
+        )
+    }
+
+    /// Handles a packet that [concerns](Self::concerns) it; any other is none of its business.
     pub(super) fn packet(
         &mut self,
         packet: Packet,

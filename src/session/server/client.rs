@@ -391,11 +391,7 @@ impl ServerSession {
                 session.observe(connection.keepalive(), &self.link.probe, now);
                 session.acknowledged(&ack, screen, connection.dialect(), now);
             }
-            packet @ (Packet::FileAck(_)
-            | Packet::FileAnswer(..)
-            | Packet::FileChunk(_)
-            | Packet::FileQuestion(_)
-            | Packet::FileStart(_)) => {
+            packet if Files::concerns(&packet) => {
                 session.observe(connection.keepalive(), &self.link.probe, now);
                 session.file(packet, connection, now);
             }

@@ -1,15 +1,11 @@
 //! The hub's part in sending files: `control send-file` (`xpra control SESSION send-file FILE [open] [CLIENTS]`).
 
-use super::{Hub, HubMessage};
+use super::{DONE, FAILED, Hub, HubMessage};
 use crate::session::files::Source;
 use compact_str::CompactString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-
-/// Exit codes of control commands, as xpra's.
-const DONE: i64 = 0;
-const FAILED: i64 = 127;
 
 impl Hub {
     /// Sends a file to the clients that are meant, all of them unless their uuids are listed, and tells how it began.

@@ -643,14 +643,14 @@ impl Hub {
         });
     }
 
-    /// Control commands: code 0 and a text, 6 for an unknown command, 127 for a failure (`session.md` e).
+    /// Control commands: a code and a text.
     fn control(&mut self, words: &[CompactString]) -> (i64, String) {
         let words: Vec<&str> = words.iter().map(CompactString::as_str).collect();
         let percent = |text: &str| text.parse::<u8>().ok().filter(|v| (1..=100).contains(v));
         let setting = match words.as_slice() {
-            ["hello"] => return (0, "hello".into()),
-            ["help"] | ["help", ..] => return (0, HELP.into()),
-            ["debug", ..] => return (0, "logging is configured when the server starts".into()),
+            ["hello"] => return (DONE, "hello".into()),
+            ["help"] | ["help", ..] => return (DONE, HELP.into()),
+            ["debug", ..] => return (DONE, "logging is configured when the server starts".into()),
             ["quality", v, ..] => percent(v).map(Setting::Quality),
             ["min-quality", v, ..] => percent(v).map(Setting::MinQuality),
             ["speed" | "min-speed", v, ..] => percent(v).map(Setting::Speed),
@@ -662,17 +662,17 @@ impl Hub {
                 Some(Setting::SessionName(self.session_name.clone()))
             }
             ["client", words @ ..] => Some(Setting::Forward(words.iter().map(|w| (*w).into()).collect())),
-            _ => return (6, format!("invalid command: {}", words.join(" "))),
+            _ => return (UNKNOWN, format!("invalid command: {}", words.join(" "))),
         };
         let Some(setting) = setting else {
-            return (127, format!("invalid arguments: {}", words.join(" ")));
+            return (FAILED, format!("invalid arguments: {}", words.join(" ")));
         };
         for entry in self.clients.values() {
             let _gone = entry.sender.send(HubMessage::Setting(setting.clone()));
         }
         let count = self.clients.len() + self.set_held(&setting);
         (
-            0,
+            DONE,
             format!("{} set for {count} client(s)", words.first().unwrap_or(&"")),
         )
     }
@@ -708,6 +708,11 @@ impl Hub {
         let _impatient = tokio::time::timeout(Duration::from_secs(1), goodbyes).await;
     }
 }
+
+/// What control commands end with (`session.md` e): a success, a command that is not known, a failure.
+const DONE: i64 = 0;
+const UNKNOWN: i64 = 6;
+const FAILED: i64 = 127;
 
 const HELP: &str = "commands: hello, help, quality N, min-quality N, speed N, encoding NAME, refresh, \
                     bandwidth-limit BITS, name TEXT, send-file FILE [open|no] [CLIENTS], client COMMAND";

@@ -298,7 +298,8 @@ impl Hub {
     /// A control command changes something for those who are away, too; gives how many they are.
     pub(super) fn set_held(&mut self, setting: &Setting) -> usize {
         let held = self.held.iter_mut();
-        held.filter_map(|held| held.kept.set(setting).then_some(()))
+        held.map(|held| held.kept.set(setting))
+            .filter(|is_set| *is_set)
             .count()
     }
 

@@ -114,7 +114,8 @@ impl Session {
         self.confirmed = 0;
         self.pieces.clear();
         self.files.moved();
-        // all that changed comes first, maybe a whole picture: it had better not be larger than what the old path would have taken
+        // all that changed comes first, maybe a whole picture: it had better not be larger than what the old path would
+        // have taken
         self.window = Window::new(assumed.min(self.window.rate()), now);
         self.lowat = 0;
         self.kernel_pace = u64::MAX;
