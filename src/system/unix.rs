@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, poll};
@@ -21,7 +22,11 @@ pub use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 
 /// Wakes a thread that [waits](wait), or that polls the descriptors of a display and this one.
 #[derive(Debug)]
-pub struct Alarm(OwnedFile);
+pub struct Alarm {
+    event: OwnedFile,
+    /// It rings, or somebody is about to see to it.
+    rings: AtomicBool,
+}
 
 /// The end of an [`Alarm`] to wait on.
 pub type Wake<'a> = BorrowedFile<'a>;
@@ -30,23 +35,33 @@ impl Alarm {
     /// One that does not ring.
     pub fn new() -> io::Result<Self> {
         let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
-        Ok(Self(rustix::event::eventfd(0, flags)?))
+        Ok(Self {
+            event: rustix::event::eventfd(0, flags)?,
+            rings: AtomicBool::new(false),
+        })
     }
 
     /// Rings until [hushed](Self::hush).
     pub fn ring(&self) {
-        // a full counter means that the thread will wake anyway
-        let _full = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+        // once is enough: many messages may come before the thread runs
+        if !self.rings.swap(true, Ordering::AcqRel) {
+            // a full counter means that the thread will wake anyway
+            let _full = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+        }
     }
 
     /// Ends the ringing.
     pub fn hush(&self) {
-        let _empty = rustix::io::read(&self.0, &mut [0; 8]);
+        // while nothing can be read somebody is about to write, and the next call ends it
+        if self.rings.load(Ordering::Acquire) && rustix::io::read(&self.event, &mut [0; 8]).is_ok() {
+            // sees what whoever rang meanwhile did before
+            self.rings.swap(false, Ordering::AcqRel);
+        }
     }
 
     /// What to wait on.
     pub fn wake(&self) -> Wake<'_> {
-        self.0.as_fd()
+        self.event.as_fd()
     }
 }
 
