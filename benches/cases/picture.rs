@@ -212,7 +212,7 @@ impl Frame {
                 ..rect
             };
             for (rect, content) in regions(part, at) {
-                let budget = Budget::new(self.link, [rect.size()], 1000);
+                let budget = Budget::new(self.link, [rect.size()], 0, 1000);
                 let how = choose(content, rect.size(), budget, &self.client).expect("rgb32 is listed");
                 let coded = self.encoder.encode(part.crop(rect).expect("inside"), &how);
                 packets.push((rect, coded.expect("codable")));

@@ -1,7 +1,5 @@
 //! [`Rate`]: bytes a second that a path delivers.
 
-use std::time::Duration;
-
 /// Smoothed from samples none of which can be more than the truth by much.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rate {
@@ -10,30 +8,7 @@ pub(super) struct Rate {
     low: Option<f64>,
 }
 
-/// What one acknowledgement says of the rate.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sample {
-    /// Bytes of the picture.
-    pub(super) bytes: f64,
-    /// Bytes acknowledged since the last acknowledgement before it was sent, itself included, and how long that took.
-    pub(super) delivered: (f64, Duration),
-    /// What the picture took beyond the round trip of an empty path.
-    pub(super) own: Duration,
-}
-
 impl Rate {
-    /// No shorter time is measured.
-    const LEAST: f64 = 50e-6;
-
-    /// A path that was busy all the time delivers the one, a path that was idle before the picture the other; each is
-    /// too little where it does not apply.
-    pub(super) fn sample(sample: &Sample) -> f64 {
-        let (bytes, taken) = sample.delivered;
-        let busy = bytes / taken.as_secs_f64().max(Self::LEAST);
-        let idle = sample.bytes / sample.own.as_secs_f64().max(Self::LEAST);
-        busy.max(idle)
-    }
-
     /// Takes a sample in; `late` when pictures wait much longer than they should.
     pub(super) fn add(&mut self, sample: f64, late: bool) {
         let Some(value) = self.value else {

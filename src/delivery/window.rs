@@ -8,7 +8,7 @@
 //! starved. What was never made use of is not granted either (RFC 7661): a client that stops reading finds no more on
 //! the way than twice what it took before.
 
-use super::rate::{Rate, Sample};
+use super::rate::Rate;
 use super::recent::Recent;
 use super::rtt::Base;
 use super::share::{Report, Share};
@@ -44,6 +44,8 @@ pub struct Window {
     /// Bytes acknowledged, and when the last of them had arrived.
     delivered: u64,
     arrived: Option<Instant>,
+    /// What has come since the path was idle.
+    run: Option<Run>,
     latencies: Latencies,
 }
 
@@ -55,6 +57,13 @@ struct Sent {
     /// Bytes acknowledged when it was sent, and since when.
     delivered: u64,
     since: Instant,
+}
+
+/// What the path carried without a break.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    bytes: u64,
+    began: Instant,
 }
 
 /// What an acknowledgement says.
@@ -93,6 +102,8 @@ impl Window {
     /// all are small, and it may become faster.
     const RATE_BYTES: usize = 4 << 10;
     const RATE_TIME: Duration = Duration::from_millis(5);
+    /// No shorter time is measured, in seconds.
+    const LEAST: f64 = 50e-6;
     /// Segments sent again at once that are a queue's fault: one alone may be the kernel's guess, or chance.
     const SPILL: u32 = 3;
     /// How long a queue is believed to be short after it lost something.
@@ -120,6 +131,7 @@ impl Window {
             assumed,
             delivered: 0,
             arrived: None,
+            run: None,
             latencies: Latencies::default(),
         }
     }
@@ -264,13 +276,9 @@ impl Window {
         self.base.picture(latency.saturating_sub(own), now);
         let base = self.base.get().unwrap_or(latency);
         let target = Self::target(base);
-        if sent.bytes >= Self::RATE_BYTES || own >= Self::RATE_TIME {
-            let taken = (sent.at + latency).saturating_duration_since(sent.since);
-            let sample = Rate::sample(&Sample {
-                bytes: size,
-                delivered: ((self.delivered - sent.delivered) as f64, taken),
-                own: latency.saturating_sub(base),
-            });
+        let (carried, taken) = self.carried(sent, latency, base);
+        if carried >= Self::RATE_BYTES as u64 || own >= Self::RATE_TIME {
+            let sample = carried as f64 / taken.as_secs_f64().max(Self::LEAST);
             self.rate.add(sample, latency > base + own + target * 2);
             self.best.add(self.rate().0 as f64, now);
             self.share.report(&Report {
@@ -292,6 +300,24 @@ impl Window {
         let reached = self.reached.get().unwrap_or_default();
         let reach = (reached * 2).clamp(Self::INITIAL, Self::MAX);
         self.size = bytes(wanted).clamp(Self::MIN, reach);
+    }
+
+    /// Bytes that the path carried up to this picture, and how long it was at work on them: since the last acknowledgement
+    /// before the picture was sent, or, if the path was idle meanwhile, since it no longer was.
+    fn carried(&mut self, sent: Sent, latency: Duration, base: Duration) -> (u64, Duration) {
+        let (reached, arrived) = (sent.at + base, sent.at + latency);
+        let was_busy = self.arrived.is_some_and(|before| before >= reached);
+        let mut run = self.run.filter(|_| was_busy).unwrap_or(Run {
+            bytes: 0,
+            began: reached,
+        });
+        run.bytes = run.bytes.saturating_add(sent.bytes as u64);
+        self.run = Some(run);
+        let (bytes, since) = match run.began > sent.since {
+            true => (run.bytes, run.began),
+            false => (self.delivered - sent.delivered, sent.since),
+        };
+        (bytes, arrived.saturating_duration_since(since))
     }
 
     /// How much longer pictures may be on the way while segments are not late: then it is the kernel that holds them
@@ -394,6 +420,53 @@ mod tests {
             }
         }
         latencies
+    }
+
+    /// A link of 20 ms each way that becomes `to` from `from` bytes/s after ten seconds; an update of `pieces` each as
+    /// soon as the window is open. What the window believes at last.
+    fn follow(from: f64, to: f64, pieces: usize, size: usize) -> f64 {
+        let start = Instant::now();
+        let at = |t: f64| start + Duration::from_secs_f64(t);
+        let mut window = Window::new(LinkSpeed::mbit(10), start);
+        let network = Network {
+            rtt: Duration::from_millis(40),
+            min_rtt: Duration::from_millis(40),
+            retransmits: 0,
+        };
+        window.observe(network, start);
+        let mut acks: VecDeque<(f64, u64)> = VecDeque::new();
+        let (mut free, mut sequence) = (0.0f64, 0);
+        for tick in 0..12_000 {
+            let t = f64::from(tick) / 1000.0;
+            while acks.front().is_some_and(|(due, _)| *due <= t) {
+                let (due, seq) = acks.pop_front().unwrap();
+                window.acknowledged(seq, Duration::ZERO, at(due)).unwrap();
+            }
+            if tick % 33 < 32 || !window.is_open(at(t)) {
+                continue;
+            }
+            for _ in 0..pieces {
+                sequence += 1;
+                window.sent(sequence, size, at(t));
+                free = free.max(t) + size as f64 / if t < 10.0 { from } else { to };
+                acks.push_back((free + 0.04, sequence));
+            }
+        }
+        window.rate().0 as f64
+    }
+
+    /// However small the pieces are in which an update is sent.
+    #[test]
+    fn a_link_that_changes_is_followed() {
+        for (pieces, size) in [(1, 21_000), (3, 7000), (7, 3000), (20, 1000)] {
+            for (from, to) in [(700e3, 125e3), (1.25e6, 125e3), (125e3, 1.25e6)] {
+                let rate = follow(from, to, pieces, size);
+                let what = format!("{pieces} pieces, {from} to {to}: {rate}");
+                // a link of which little is used is not known better than by that
+                let used = (pieces * size * 30) as f64;
+                assert!(rate > 0.85 * to.min(used) && rate < 1.1 * to, "{what}");
+            }
+        }
     }
 
     #[test]

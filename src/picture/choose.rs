@@ -96,15 +96,23 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// For an update with pictures of these sizes, which take `swell` thousandths of the bytes of photographs.
-    pub fn new(link: impl Into<LinkUse>, pictures: impl IntoIterator<Item = Size>, swell: u64) -> Self {
+    /// For an update with pictures of these sizes, which take `swell` thousandths of the bytes of photographs, beside
+    /// `other` bytes that cannot be made fewer. Half of what the link carries is the pictures' in any case.
+    pub fn new(
+        link: impl Into<LinkUse>,
+        pictures: impl IntoIterator<Item = Size>,
+        other: u64,
+        swell: u64,
+    ) -> Self {
         let LinkUse { speed, detail } = link.into();
         let (mut pixels, mut headers) = (0_u64, 0);
         for size in pictures {
             pixels = pixels.saturating_add(size.area());
             headers += u128::from(HEADER);
         }
-        let bytes = u128::from(detail.0) * 1000 / u128::from(UPDATES_PER_SECOND * swell.max(1));
+        let bytes = detail.0 / UPDATES_PER_SECOND;
+        let bytes = bytes.saturating_sub(other).max(bytes / 2);
+        let bytes = u128::from(bytes) * 1000 / u128::from(swell.max(1));
         let density = bytes.saturating_sub(headers) * 1000 / u128::from(pixels.max(1));
         let density = u64::try_from(density).unwrap_or(u64::MAX);
         let link = speed;

@@ -2,7 +2,7 @@
 //!
 //! Works on the hashes of a [`Fingerprint`] (old) and a [`Scan`] (new) alone, in a few passes over the rows:
 //!
-//! 1. *Vote.* In the busiest columns every changed segment looks for its hash among the old ones. Hashes that occur more
+//! 1. *Vote.* In the busiest column of each part every changed segment looks for its hash among the old ones. Hashes that occur more
 //!    than once (blank lines, repeated text) have no say. Each hit votes for its distance.
 //! 2. *Verify.* For a distance with enough votes, every segment is compared with the old one that far away.
 //! 3. *Collect.* Neighbouring rows with about the same run of equal segments become one move. A run that narrows for some
@@ -15,7 +15,7 @@ use crate::types::Rect;
 use std::collections::HashMap;
 
 /// Columns that vote.
-const VOTERS: usize = 4;
+const VOTERS: u32 = 4;
 /// Votes a distance needs: lines of text are about this high, and chance never gives as many.
 const MIN_VOTES: u32 = 12;
 /// Distances tried, for panes that scroll by different amounts at once.
@@ -76,9 +76,24 @@ impl ScrollFinder {
             gained += self.collect(scan, distance, &mut moves);
         }
         (gained * segment >= MIN_TOTAL).then(|| Scroll {
-            rest: scan.rectangles(&self.left),
+            rest: self.rest(scan, &moves),
             moves,
         })
+    }
+
+    /// What is left, apart where the largest move was and beside it: what moves there and what changes here would make
+    /// one large rectangle of both.
+    fn rest(&self, scan: &Scan, moves: &[Move]) -> Vec<Rect> {
+        let largest = moves.iter().map(|step| step.rect).max_by_key(|rect| rect.area());
+        let column = |x: i64| u32::try_from(x).unwrap_or(0) / scan.segment().max(1);
+        let edges = largest.map(|rect| (column(rect.x.into()), column(rect.right() - 1) + 1));
+        let (left, right) = edges.unwrap_or_default();
+        let strips = [span(0, left), span(left, right), span(right, 64)];
+        let inside = |strip| self.left.iter().map(|row| row & strip).collect::<Vec<_>>();
+        strips
+            .into_iter()
+            .flat_map(|strip| scan.rectangles(&inside(strip)))
+            .collect()
     }
 
     /// Counts how often each distance would explain a changed segment.
@@ -86,7 +101,7 @@ impl ScrollFinder {
         let (top, height) = extent(scan);
         self.votes.clear();
         self.votes.resize(2 * height as usize, 0);
-        for column in busiest(scan.masks()) {
+        for column in busiest(scan) {
             self.rows.clear();
             for y in 0..height {
                 if let Some(&hash) = known.known_row(top + y, column, column + 1).first() {
@@ -212,21 +227,22 @@ fn extent(scan: &Scan) -> (u32, u32) {
     (u32::try_from(scan.area().y).unwrap_or(0), scan.area().h)
 }
 
-/// The columns with most changes.
-fn busiest(masks: &[u64]) -> impl Iterator<Item = u32> {
+/// The column with most changes of each part of the scan, so that a film does not outvote what scrolls beside it.
+fn busiest(scan: &Scan) -> impl Iterator<Item = u32> {
     let mut counts = [0u32; 64];
-    for mask in masks {
+    for mask in scan.masks() {
         for (bit, count) in counts.iter_mut().enumerate() {
             *count += u32::from(mask >> bit & 1 == 1);
         }
     }
-    let mut columns: Vec<(u32, u32)> = counts
-        .into_iter()
-        .zip(0..)
-        .filter(|(count, _)| *count > 0)
-        .collect();
-    columns.sort_unstable_by_key(|&(count, column)| (std::cmp::Reverse(count), column));
-    columns.into_iter().take(VOTERS).map(|(_, column)| column)
+    let (left, right) = scan.columns();
+    let part = (right - left).div_ceil(VOTERS).max(1);
+    (left..right).step_by(part as usize).filter_map(move |first| {
+        let columns = (first..right.min(first + part)).rev();
+        let counts = columns.filter_map(|column| Some((*counts.get(column as usize)?, column)));
+        let (changes, column) = counts.max_by_key(|(changes, _)| *changes)?;
+        (changes > 0).then_some(column)
+    })
 }
 
 /// The longest run of set bits alone.

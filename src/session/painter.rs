@@ -391,14 +391,24 @@ impl Painter {
 
     fn plan(&mut self, images: &[(Rect, Image<'_>)], lossless: &[Rect], link: LinkUse) -> Vec<Plan> {
         let parts = self.parts(images, lossless);
-        // all pictures of the update together have to fit
-        let lossy = parts.iter().filter_map(|part| match part {
-            Part::Pixels {
+        // all pictures of the update together have to fit, beside what has to be sent as it is
+        let (mut lossy, mut other) = (Vec::new(), 0);
+        for part in &parts {
+            if let Part::Pixels {
                 rect, content, best, ..
-            } if content.may_lose() && !best => Some(rect.size()),
-            Part::Pixels { .. } | Part::Scroll(_) => None,
-        });
-        let budget = Budget::new(link, lossy, self.swell);
+            } = part
+            {
+                let size = rect.size();
+                if content.may_lose() && !best {
+                    lossy.push(size);
+                } else {
+                    let alone = Budget::new(link, [], 0, 1000);
+                    let how = choose_how(&self.takes, *best, alone, *content, size);
+                    other += how.map_or(0, |how| estimate(&how, *content, size));
+                }
+            }
+        }
+        let budget = Budget::new(link, lossy, other, self.swell);
         let mut plans = Vec::new();
         for part in parts {
             match part {
@@ -485,6 +495,18 @@ impl Painter {
     }
 }
 
+/// The encoding of a part, without loss where it is to be the `best`.
+fn choose_how(takes: &Client, best: bool, budget: Budget, content: Content, size: Size) -> Option<How> {
+    if !best || takes.lossless_only {
+        return choose(content, size, budget, takes);
+    }
+    let lossless = Client {
+        lossless_only: true,
+        ..takes.clone()
+    };
+    choose(content, size, budget, &lossless)
+}
+
 fn plan_pixels(
     plans: &mut Vec<Plan>,
     takes: &Client,
@@ -493,20 +515,9 @@ fn plan_pixels(
     (rect, content): (Rect, Content),
     image: usize,
 ) {
-    let how = if best && !takes.lossless_only {
-        choose(
-            content,
-            rect.size(),
-            budget,
-            &Client {
-                lossless_only: true,
-                ..takes.clone()
-            },
-        )
-    } else {
-        choose(content, rect.size(), budget, takes)
+    let Some(how) = choose_how(takes, best, budget, content, rect.size()) else {
+        return;
     };
-    let Some(how) = how else { return };
     let raw = matches!(how.encoding, Encoding::Rgb24 | Encoding::Rgb32);
     let large = if raw {
         rect.area().div_ceil(Painter::BAND)
@@ -521,7 +532,7 @@ fn plan_pixels(
     } else {
         1
     };
-    let height = (height / block).max(1) * block;
+    let height = height.div_ceil(block).max(1) * block;
     let mut y = 0;
     while y < rect.h {
         let band = Rect {

@@ -289,6 +289,36 @@ fn a_pane_between_fixed_parts_and_a_scroll_bar_scrolls() {
 }
 
 #[test]
+fn what_changes_beside_a_pane_that_scrolls_does_not_cost_the_pane() {
+    // text under a line that changes, and a film beside both
+    let page = |skip: usize, film: Vec<u8>| {
+        let mut page = film;
+        let pane = samples::text_from(640, 360, 500 + skip);
+        for (y, (row, text)) in page
+            .chunks_exact_mut(1280 * 4)
+            .zip(pane.chunks_exact(640 * 4))
+            .enumerate()
+        {
+            row[..640 * 4].copy_from_slice(text);
+            if y < 16 {
+                row[..320 * 4].fill(skip.to_le_bytes()[0]);
+            }
+        }
+        page
+    };
+    let mut world = World::new(1280, 360, page(0, samples::noise(1280, 360)));
+    let all = world.size.rect();
+    world.send_changes(all);
+    world.set(page(64, samples::photo(1280, 360)));
+    world.scan(all);
+    let scroll = ScrollFinder::new().find(&world.known, &world.scan).unwrap();
+    let pane = area(&scroll.rest) - 640 * 360;
+    assert!(pane < 640 * (64 + 3 * 16), "{pane} {scroll:?}");
+    world.send_scroll(scroll);
+    assert!(world.client == world.screen);
+}
+
+#[test]
 fn nothing_scrolls_where_nothing_did() {
     let mut world = World::new(640, 360, samples::text(640, 360));
     let all = world.size.rect();
@@ -403,7 +433,7 @@ fn client(encodings: &[Encoding]) -> Client {
 
 /// An update with one region, a picture like most.
 fn budget(size: Size, link: LinkSpeed) -> Budget {
-    Budget::new(link, [size], 1000)
+    Budget::new(link, [size], 0, 1000)
 }
 
 /// What no quality makes small enough is made smaller, for a client that stretches it and does not want the pixels.
@@ -478,9 +508,9 @@ fn the_link_decides() {
         speed: LinkSpeed::mbit(1),
         detail: LinkSpeed::mbit(7),
     };
-    let how = choose(Picture, size, Budget::new(thought, [size], 1000), &python).unwrap();
+    let how = choose(Picture, size, Budget::new(thought, [size], 0, 1000), &python).unwrap();
     assert_eq!((how.encoding, how.quality), (Jpeg, 36));
-    let pieces = |link| Budget::new(link, [size], 1000).pieces(100_000);
+    let pieces = |link| Budget::new(link, [size], 0, 1000).pieces(100_000);
     assert_eq!(pieces(thought), pieces(LinkSpeed::mbit(1).into()));
     let fine = Client {
         min_quality: 90,

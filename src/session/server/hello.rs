@@ -233,7 +233,7 @@ pub(super) fn pictures(facts: &Facts, caps: &Capabilities, dialect: Dialect) -> 
     choose(
         Content::Flat,
         Size::new(64, 64),
-        Budget::new(LinkSpeed::LOCAL, [], 1000),
+        Budget::new(LinkSpeed::LOCAL, [], 0, 1000),
         &takes,
     )?;
     Some(Pictures { takes, scroll })
