@@ -18,7 +18,7 @@ use crate::cores;
 use crate::lab::{self, Noise, Setup};
 use crate::outcome::Outcome;
 use crate::play;
-use crate::profile::Profile;
+use crate::profile::{Draws, Profile};
 use crate::stage::Choice;
 use crate::tcp::Algorithm;
 use crate::wire::Medium;
@@ -44,13 +44,13 @@ struct Figures {
     shown: f64,
 }
 
-/// Milliseconds that this machine takes itself, half of the time and nearly always, by whether pictures are lossy.
-type Own = [[f64; 2]; 2];
+/// Milliseconds that this machine takes itself, half of the time and nearly always, by what is drawn.
+type Own = [[f64; 2]; 3];
 
 /// A round, and what the simulation says of its link.
 struct Row {
     name: String,
-    lossy: bool,
+    draws: Draws,
     medium: Medium,
     courses: Vec<Figures>,
     real: Figures,
@@ -71,14 +71,15 @@ pub(crate) fn compare(
         name: format!("{FREE}, as {}", other.name),
         fps: other.fps,
         offered: other.offered,
-        lossy: other.lossy,
+        draws: other.draws,
         ..free.clone()
     };
-    let lossy = profiles.iter().find(|profile| profile.lossy).map(like);
-    for profile in [free.clone()].iter().chain(&lossy) {
+    let drawing = |draws| profiles.iter().find(|profile| profile.draws == draws).map(like);
+    let others = [Draws::Film, Draws::Page].into_iter().filter_map(drawing);
+    for profile in &[free.clone()].into_iter().chain(others).collect::<Vec<_>>() {
         eprintln!("{}", profile.name);
         let row = play(profile, choice, medium, 1)?.remove(0);
-        own[usize::from(profile.lossy)] = row.beyond();
+        own[profile.draws as usize] = row.beyond();
         rows.push(row);
     }
     let (constants, mut failed) = (rows.len(), String::new());
@@ -130,7 +131,7 @@ fn play(profile: &Profile, choice: &Choice, medium: Option<Medium>, rounds: u32)
     let round = |_| {
         Ok(Row {
             name: profile.name.clone(),
-            lossy: profile.lossy,
+            draws: profile.draws,
             medium,
             courses: courses.clone(),
             real: Figures::of(&play::play(profile, &choice)?),
@@ -159,7 +160,7 @@ impl Row {
 
     /// By how many times of what they may a course and this round differ, in the worst figure.
     fn excess(&self, sim: &Figures, own: Own) -> f64 {
-        let [p50, p95] = own[usize::from(self.lossy)];
+        let [p50, p95] = own[self.draws as usize];
         let figures = [
             (sim.p50, self.real.p50, p50),
             (sim.p95, self.real.p95, p95),
@@ -212,11 +213,11 @@ fn table(rows: &[Row], constants: usize, own: Own) -> String {
         };
         writeln!(text, " {:.1} | {:.1} | {verdict} |", sim.shown, real.shown).ok();
     }
-    let [[p50, p95], _] = own;
+    let [[p50, p95], ..] = own;
     writeln!(
         text,
         "\nSimulated figures are of the course that is most like the round. This machine takes {p50:.1} ms (p50) and {p95:.1} ms \
-         (p95) itself to capture, encode, decode and paint, or what `{FREE}` takes with lossy pictures: a course is like a \
+         (p95) itself to capture, encode, decode and paint, or what `{FREE}` takes with pictures like those of a link: a course is like a \
          round when p50 and p95 differ by no more than {:.0} % or that, and goodput by no more than {:.0} %.",
         TOLERANCE * 100.0,
         TOLERANCE * 100.0

@@ -20,10 +20,22 @@ pub(crate) struct Profile {
     pub(crate) fps: u32,
     /// Bits a second of pixels that change.
     pub(crate) offered: u64,
-    /// The source draws what an encoder can shrink, and a client takes what lost something.
-    pub(crate) lossy: bool,
+    pub(crate) draws: Draws,
     pub(crate) events: Vec<Event>,
     pub(crate) expect: Expect,
+}
+
+/// What a source draws.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Draws {
+    /// What no encoder shrinks, for a client that takes it as it is.
+    #[default]
+    Noise,
+    /// What takes less where something may be lost.
+    Film,
+    /// Text that scrolls beside a pattern that moves.
+    Page,
 }
 
 /// Something that happens.
@@ -94,7 +106,7 @@ struct Offer {
     fps: u32,
     rate: String,
     #[serde(default)]
-    lossy: bool,
+    draws: Draws,
 }
 
 #[derive(Deserialize)]
@@ -197,7 +209,7 @@ impl Written {
             settle: self.settle,
             fps: self.offer.fps,
             offered: bits(&self.offer.rate)?,
-            lossy: self.offer.lossy,
+            draws: self.offer.draws,
             events,
             expect: self.expect,
         })

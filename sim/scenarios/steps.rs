@@ -93,7 +93,17 @@ fn judge(played: &Played, before: f64, (at, rate): (Nanos, f64)) -> Option<Strin
 /// and all of them.
 #[test]
 fn a_film_follows_the_link() {
-    let mut profile = Profile::named("step-video").unwrap().remove(0);
+    follows("step-video");
+}
+
+/// So does text that scrolls beside a pattern that moves.
+#[test]
+fn a_page_follows_the_link() {
+    follows("step-page");
+}
+
+fn follows(name: &str) {
+    let mut profile = Profile::named(name).unwrap().remove(0);
     let steps = [(0, 10), (3, 1), (6, 10)];
     let rates = steps.map(|(at, mbit)| (at * SECOND, mbit * 1_000_000));
     profile.ways[SERVER].rate = Rate::steps(rates.to_vec());

@@ -8,7 +8,8 @@
 //!
 //! from the table [`Cost::of`], which holds what `benches/picture.rs` measures; the least wins, and the client's order
 //! decides ties. An encoding that loses something must be [`LOSS_PENALTY`] times better than that, and is only
-//! considered where loss does not show: pictures, not small, not when only lossless was asked for.
+//! considered where loss does not show: pictures, not small, not when only lossless was asked for. Where text and
+//! pictures cannot be told apart loss shows, but for less time than the link would need for all of it ([`may_lose`]).
 //!
 //! What comes out for a client that takes everything, at speed 50:
 //!
@@ -26,6 +27,9 @@ use crate::types::{Encoding, Size};
 
 /// Regions up to this many pixels (64 by 64) are never lossy: nothing to gain, and small things are looked at closely.
 const SMALL: u64 = 4096;
+/// Text and pictures in one may lose something at first when the link would need longer for them as they are, in
+/// milliseconds: no later they are sent again without loss.
+const LOSSLESS_WITHIN: u64 = 150;
 /// How many times cheaper a lossy picture must be than a perfect one (in tenths).
 const LOSS_PENALTY: u64 = 25;
 /// JPEG quality is lowered until the pictures of an update take at most this share of a second on the link: a little less
@@ -154,11 +158,25 @@ pub struct Client {
     pub stretches: bool,
 }
 
+/// True when a lossy encoding may be used for such a region.
+pub fn may_lose(content: Content, size: Size, link: LinkSpeed) -> bool {
+    let bytes = |content| {
+        size.area()
+            .saturating_mul(Cost::of(Encoding::Png, false, content).bytes)
+            / 1000
+    };
+    match content {
+        Content::Flat | Content::Text => false,
+        Content::Mixed => bytes(content) > (link.0 / 1000).saturating_mul(LOSSLESS_WITHIN),
+        Content::Picture => true,
+    }
+}
+
 /// The encoding for a region of `content` and `size`; `None` when the client listed none we make. When only a lossy one
 /// is there, it is used at the best quality even where loss should not be.
 pub fn choose(content: Content, size: Size, budget: Budget, client: &Client) -> Option<How> {
     let link = budget.link;
-    let may_lose = content.may_lose() && !client.lossless_only && size.area() > SMALL;
+    let may_lose = may_lose(content, size, link) && !client.lossless_only && size.area() > SMALL;
     let listed = || {
         client
             .encodings

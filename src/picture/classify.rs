@@ -12,8 +12,6 @@ const TILE: u32 = 64;
 const ROW_STEP: usize = 8;
 /// Regions returned at most.
 const MAX_REGIONS: usize = 12;
-/// Tiles a picture region must have in each direction. Smaller ones are not worth the loss, nor a packet.
-const MIN_TILES: u32 = 2;
 /// A tile is flat when at least this share of its pixels equals the one before it (in 256ths).
 const FLAT_SHARE: u32 = 250;
 /// A tile is a picture when fewer pixels than this equal the one before. Text on a flat ground has 60 % to 95 %
@@ -26,8 +24,9 @@ const SOFT_SHARE: u32 = 200;
 const SOFT_STEP: u8 = 8;
 /// ... but only when repeats are below this, or a drawn gradient would count.
 const SOFT_MAX_REPEATS: u32 = 150;
-/// A region with fewer tiles of the wrong kind is not divided further.
-const MIN_WRONG: u32 = 4;
+/// A region with fewer tiles of the wrong kind is not divided further, and none has fewer: what is smaller is not worth the
+/// loss, nor a packet.
+const MIN_TILES: u32 = 4;
 /// A cut must sort out about as many tiles (in 256ths of a tile).
 const MIN_GAIN: u64 = 2 * 256;
 
@@ -45,11 +44,6 @@ pub enum Content {
 }
 
 impl Content {
-    /// True when a lossy encoding may be used.
-    pub const fn may_lose(self) -> bool {
-        matches!(self, Self::Picture)
-    }
-
     /// What `image` holds as a whole.
     pub fn of(image: Image<'_>) -> Self {
         let mut counts = Counts::default();
@@ -210,15 +204,16 @@ impl Grid {
 
     /// The cut that sorts the tiles best; `None` when `tiles` is of one kind, too small, or no cut helps.
     fn divide(&self, tiles: Tiles) -> Option<(Tiles, Tiles)> {
-        if self.wrong(tiles) < MIN_WRONG {
+        if self.wrong(tiles) < MIN_TILES {
             return None;
         }
-        let down = (tiles.left + MIN_TILES..=tiles.right.saturating_sub(MIN_TILES))
-            .map(|x| (Tiles { right: x, ..tiles }, Tiles { left: x, ..tiles }));
-        let across = (tiles.top + MIN_TILES..=tiles.bottom.saturating_sub(MIN_TILES))
-            .map(|y| (Tiles { bottom: y, ..tiles }, Tiles { top: y, ..tiles }));
+        let down =
+            (tiles.left + 1..tiles.right).map(|x| (Tiles { right: x, ..tiles }, Tiles { left: x, ..tiles }));
+        let across =
+            (tiles.top + 1..tiles.bottom).map(|y| (Tiles { bottom: y, ..tiles }, Tiles { top: y, ..tiles }));
         let (left, cut) = down
             .chain(across)
+            .filter(|(one, other)| one.area().min(other.area()) >= MIN_TILES)
             .map(|cut| (self.impurity(cut.0) + self.impurity(cut.1), cut))
             .min_by_key(|(left, _)| *left)?;
         (left + MIN_GAIN <= self.impurity(tiles)).then_some(cut)

@@ -24,7 +24,7 @@ mod format;
 mod mask;
 mod scroll;
 
-pub use choose::{Budget, Client, LinkSpeed, LinkUse, choose, estimate};
+pub use choose::{Budget, Client, LinkSpeed, LinkUse, choose, estimate, may_lose};
 pub use classify::{Content, regions};
 pub use convert::convert_row;
 pub use decode::{Decoder, MAX_PIXELS};

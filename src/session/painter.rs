@@ -6,7 +6,7 @@ use crate::display::{DisplayError, Screen};
 use crate::mmap::AreaError;
 use crate::picture::{
     Budget, Client, Coded, Content, Encoder, Fingerprint, How, LinkSpeed, LinkUse, Payload, Scan,
-    ScrollFinder, choose, estimate, regions,
+    ScrollFinder, choose, estimate, may_lose, regions,
 };
 use crate::types::{Encoding, Image, Rect, Size};
 use std::time::{Duration, Instant};
@@ -399,7 +399,7 @@ impl Painter {
             } = part
             {
                 let size = rect.size();
-                if content.may_lose() && !best {
+                if may_lose(*content, size, link.speed) && !best {
                     lossy.push(size);
                 } else {
                     let alone = Budget::new(link, [], 0, 1000);
