@@ -23,6 +23,8 @@ mod doors;
 mod emulator;
 mod files;
 mod grid;
+#[allow(dead_code, reason = "shared with the netem bench, which uses other parts")]
+mod guest;
 mod hostile;
 mod html5;
 mod input;

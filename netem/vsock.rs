@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 
+use crate::guest::PROGRAM;
 use crate::peer::Peer;
 use crate::process::Process;
 use crate::with;
@@ -35,8 +36,7 @@ fn server_and_clients_in_a_guest() -> Result<()> {
     with(&[Peer::Ours], |room| {
         let script = room.path("home/vsock.sh");
         fs::write(&script, SCRIPT)?;
-        let guest = concat!(env!("CARGO_MANIFEST_DIR"), "/netem/guest");
-        let mut command = room.shell(&format!("exec {guest} sh -e {}", script.display()), None)?;
+        let mut command = room.shell(&format!("exec {PROGRAM} sh -e {}", script.display()), None)?;
         command.env("GUEST_LIMIT", (LIMIT.as_secs() - 10).to_string());
         let mut guest = Process::start("guest", command, &room.logs().join("guest.log"))?;
         let status = guest.wait(LIMIT)?;
