@@ -20,6 +20,8 @@ use crate::wire::Look;
 
 /// Time between two looks at the queue: each starts a program.
 const LOOK: Duration = Duration::from_millis(200);
+/// How many times as long it is in a guest, where a program that starts keeps packets waiting for some milliseconds.
+const GUEST_LOOK: u32 = 3;
 /// Steps of a rate may follow each other this soon, for the same reason.
 const SHORTEST: Nanos = 500 * MILLISECOND;
 /// Bytes of a full packet, and how many of them are payload.
@@ -150,7 +152,11 @@ fn set(middle: &Middle, verb: &str, way: usize, shape: &Shape, at: Nanos) -> Res
 fn watch(middle: &Middle, ways: &[Shape; 2], began: Instant, stop: &AtomicBool) -> (Vec<Look>, String) {
     let now = || Nanos::try_from(began.elapsed().as_nanos()).unwrap_or(Nanos::MAX);
     let (mut looks, mut last, mut error) = (Vec::new(), 0, None);
-    while !stop.load(Ordering::Relaxed) {
+    let each = middle.guest.as_ref().map_or(1, |_| GUEST_LOOK);
+    for turn in 0u32.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
         let at = now();
         for (way, shape) in ways.iter().enumerate() {
             if changes(shape, last, at)
@@ -160,9 +166,11 @@ fn watch(middle: &Middle, ways: &[Shape; 2], began: Instant, stop: &AtomicBool) 
             }
         }
         last = at;
-        match look(middle, &ways[0], at) {
-            Ok(look) => looks.push(look),
-            Err(why) => error = Some(why.to_string()),
+        if turn.is_multiple_of(each) {
+            match look(middle, &ways[0], at) {
+                Ok(look) => looks.push(look),
+                Err(why) => error = Some(why.to_string()),
+            }
         }
         thread::sleep(LOOK);
     }

@@ -59,15 +59,19 @@ pub(crate) enum Wire {
 impl Medium {
     /// What plays that profile: what is wanted, if it can, else the best this machine has.
     pub(crate) fn choose(wanted: Option<Self>, profile: &Profile) -> Result<Self> {
-        if let Some(wanted) = wanted {
-            match wanted.lacks(profile)? {
-                None => return Ok(wanted),
-                Some(why) => eprintln!("{}: not by {wanted}: {why}", profile.name),
-            }
-        }
-        Ok(match Self::Netem.lacks(profile)? {
+        let best = match Self::Netem.lacks(profile)? {
             None => Self::Netem,
             Some(_) => Self::Tun,
+        };
+        let Some(wanted) = wanted else {
+            return Ok(best);
+        };
+        Ok(match wanted.lacks(profile)? {
+            None => wanted,
+            Some(why) => {
+                eprintln!("{}: by {best} and not by {wanted}: {why}", profile.name);
+                best
+            }
         })
     }
 
