@@ -21,7 +21,7 @@ use crate::wire::Look;
 /// Time between two looks at the queue: each starts a program.
 const LOOK: Duration = Duration::from_millis(200);
 /// How many times as long it is in a guest, where a program that starts keeps packets waiting for some milliseconds.
-const GUEST_LOOK: u32 = 3;
+const GUEST_LOOK: u32 = 5;
 /// Steps of a rate may follow each other this soon, for the same reason.
 const SHORTEST: Nanos = 500 * MILLISECOND;
 /// Bytes of a full packet, and how many of them are payload.
