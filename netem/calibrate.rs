@@ -122,7 +122,7 @@ fn play(profile: &Profile, choice: &Choice, medium: Option<Medium>, rounds: u32)
         Figures::of(&lab::play(&setup).outcome)
     };
     let courses = cores::each(&SEEDS, simulate);
-    let medium = medium.map_or_else(|| Medium::best(profile), Ok)?;
+    let medium = Medium::choose(medium, profile)?;
     let choice = Choice {
         medium,
         noise: Some(Noise::new(profile, 1)),
@@ -195,6 +195,7 @@ fn table(rows: &[Row], constants: usize, own: Own) -> String {
     for (index, row) in rows.iter().enumerate() {
         let medium = match row.medium {
             Medium::Netem => "netem",
+            Medium::Guest => "netem of a guest",
             Medium::Tun => "TUN",
         };
         write!(text, "| {} | {medium} |", row.name).ok();

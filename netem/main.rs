@@ -23,6 +23,8 @@ mod doors;
 mod emulator;
 mod files;
 mod grid;
+#[allow(dead_code, reason = "shared with the netem bench, which uses other parts")]
+mod guest;
 mod hostile;
 mod html5;
 mod input;
@@ -42,6 +44,7 @@ mod process;
 mod profile;
 mod readme;
 mod resume;
+mod routed;
 #[allow(dead_code, reason = "shared with the netem bench, which uses other parts")]
 mod router;
 mod session_info;
@@ -63,8 +66,13 @@ const ATTEMPTS_WITH_XPRA6: usize = 3;
 
 /// What a test does without something that can be installed: it fails in CI, and is skipped elsewhere.
 fn absent(what: &str) -> Result<()> {
-    ensure!(std::env::var_os("CI").is_none(), "{what} is not installed");
-    eprintln!("skipped: {what} is not installed");
+    skip(&format!("{what} is not installed"))
+}
+
+/// The same for that reason.
+fn skip(why: &str) -> Result<()> {
+    ensure!(std::env::var_os("CI").is_none(), "{why}");
+    eprintln!("skipped: {why}");
     Ok(())
 }
 

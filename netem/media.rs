@@ -50,8 +50,9 @@ pub(crate) fn compare(profiles: &[Profile], congestion_control: &str, out: Optio
         let sim = simulated(profile, algorithm);
         row(&mut rows, &profile.name, "simulation", &sim, "");
         let mut first: Option<Seen> = None;
-        for medium in [Medium::Tun, Medium::Netem] {
-            if !medium.can(profile)? {
+        for medium in [Medium::Tun, Medium::Guest, Medium::Netem] {
+            if let Some(why) = medium.lacks(profile)? {
+                eprintln!("not by {medium}: {why}");
                 continue;
             }
             let seen = carried(profile, medium, congestion_control)?;

@@ -1,4 +1,5 @@
-//! [`Router`]: a third namespace between the two, whose kernel plays the link by `sch_netem`.
+//! [`Router`]: a third place between the two, whose kernel plays the link by `sch_netem`: a namespace of this kernel, or
+//! a [`Guest`] where this one has no netem.
 //!
 //! In the middle, because a sender's own qdisc tells its TCP of drops, which no link does. Addresses stay as with the
 //! emulator: the router answers ARP for either side.
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::guest::Guest;
 use crate::link::{Aqm, MILLISECOND, Nanos, Rate, SECOND, Shape};
 use crate::place::{DEVICE, Kind, Place};
 use crate::profile::Profile;
@@ -18,6 +20,8 @@ use crate::wire::Look;
 
 /// Time between two looks at the queue: each starts a program.
 const LOOK: Duration = Duration::from_millis(200);
+/// How many times as long it is in a guest, where a program that starts keeps packets waiting for some milliseconds.
+const GUEST_LOOK: u32 = 5;
 /// Steps of a rate may follow each other this soon, for the same reason.
 const SHORTEST: Nanos = 500 * MILLISECOND;
 /// Bytes of a full packet, and how many of them are payload.
@@ -25,6 +29,13 @@ const PACKET: u64 = 1514;
 const PAYLOAD: u64 = 1448;
 /// Ports of the router: towards the server, towards the client.
 const PORTS: [&str; 2] = ["port0", "port1"];
+
+/// Where it routes.
+#[derive(Debug)]
+pub(crate) struct Middle {
+    place: Place,
+    guest: Option<Guest>,
+}
 
 /// A link that is being played.
 #[derive(Debug)]
@@ -46,33 +57,41 @@ impl Router {
     }
 
     /// A router between the two, which have their addresses then; the link is still perfect.
-    pub(crate) fn join(server: &Place, client: &Place) -> Result<Place> {
+    pub(crate) fn join(server: &Place, client: &Place, in_guest: bool) -> Result<Middle> {
         let place = Place::new(Ipv4Addr::UNSPECIFIED, Kind::Bare)?;
+        let guest = in_guest.then(|| Guest::start(&place, PORTS)).transpose()?;
+        let middle = Middle { place, guest };
         for (port, host) in PORTS.iter().zip([server, client]) {
-            place.run(&format!("ip link add {port} type veth peer name {DEVICE}"))?;
-            place.run(&format!("ip link set {DEVICE} netns {}", host.path()))?;
-            place.run(&format!("ip link set {port} up"))?;
+            middle.place.run(&match middle.guest {
+                None => format!("ip link add {port} type veth peer name {DEVICE}"),
+                Some(_) => format!("ip link set {port} name {DEVICE}"),
+            })?;
+            let path = host.path();
+            middle.place.run(&format!("ip link set {DEVICE} netns {path}"))?;
+            middle.run(&format!("ip link set {port} up"))?;
             host.run(&format!("ip link set {DEVICE} gso_max_segs 1"))?;
             host.set_up()?;
-            place.run(&format!("ip route add {}/32 dev {port}", host.address()))?;
-            place.run(&format!("sysctl -q -w net.ipv4.conf.{port}.proxy_arp=1"))?;
+            middle.run(&format!("ip route add {}/32 dev {port}", host.address()))?;
+            middle.run(&format!("sysctl -q -w net.ipv4.conf.{port}.proxy_arp=1"))?;
+            // which else it puts off by up to 800 ms
+            middle.run(&format!("sysctl -q -w net.ipv4.neigh.{port}.proxy_delay=0"))?;
         }
         // where a client may move to
-        place.run(&format!("ip route add 10.99.0.0/24 dev {}", PORTS[1]))?;
-        place.run("sysctl -q -w net.ipv4.ip_forward=1")?;
-        Ok(place)
+        middle.run(&format!("ip route add 10.99.0.0/24 dev {}", PORTS[1]))?;
+        middle.run("sysctl -q -w net.ipv4.ip_forward=1")?;
+        Ok(middle)
     }
 
     /// Begins; time is counted from now.
-    pub(crate) fn start(place: Place, profile: &Profile) -> Result<Self> {
+    pub(crate) fn start(middle: Middle, profile: &Profile) -> Result<Self> {
         let began = Instant::now();
         let ways = profile.ways.clone();
         for way in [0, 1] {
-            set(&place, "add", way, &ways[way], 0)?;
+            set(&middle, "add", way, &ways[way], 0)?;
         }
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || watch(&place, &ways, began, &stopped));
+        let thread = thread::spawn(move || watch(&middle, &ways, began, &stopped));
         let thread = Some(thread);
         Ok(Self { began, stop, thread })
     }
@@ -90,6 +109,16 @@ impl Router {
     }
 }
 
+impl Middle {
+    /// Runs a command there, as [`Place::run`] does.
+    fn run(&self, line: &str) -> Result<String> {
+        match &self.guest {
+            None => self.place.run(line),
+            Some(guest) => guest.run(line),
+        }
+    }
+}
+
 impl Drop for Router {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
@@ -97,7 +126,7 @@ impl Drop for Router {
 }
 
 /// Makes a way as it is to be at that time.
-fn set(place: &Place, verb: &str, way: usize, shape: &Shape, at: Nanos) -> Result<()> {
+fn set(middle: &Middle, verb: &str, way: usize, shape: &Shape, at: Nanos) -> Result<()> {
     let rate = shape.rate.at(at);
     // netem counts packets, and those in flight as well
     let flight = rate.map_or(0, |bits| bits / 8 * shape.delay / SECOND);
@@ -115,31 +144,37 @@ fn set(place: &Place, verb: &str, way: usize, shape: &Shape, at: Nanos) -> Resul
     if let Some(bits) = rate {
         line.push_str(&format!(" rate {bits}bit"));
     }
-    place.run(&line)?;
+    middle.run(&line)?;
     Ok(())
 }
 
 /// Changes what is to change and looks at the queue, until told to stop.
-fn watch(place: &Place, ways: &[Shape; 2], began: Instant, stop: &AtomicBool) -> (Vec<Look>, String) {
+fn watch(middle: &Middle, ways: &[Shape; 2], began: Instant, stop: &AtomicBool) -> (Vec<Look>, String) {
     let now = || Nanos::try_from(began.elapsed().as_nanos()).unwrap_or(Nanos::MAX);
     let (mut looks, mut last, mut error) = (Vec::new(), 0, None);
-    while !stop.load(Ordering::Relaxed) {
+    let each = middle.guest.as_ref().map_or(1, |_| GUEST_LOOK);
+    for turn in 0u32.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
         let at = now();
         for (way, shape) in ways.iter().enumerate() {
             if changes(shape, last, at)
-                && let Err(why) = set(place, "change", way, shape, at)
+                && let Err(why) = set(middle, "change", way, shape, at)
             {
                 error = Some(why.to_string());
             }
         }
         last = at;
-        match look(place, &ways[0], at) {
-            Ok(look) => looks.push(look),
-            Err(why) => error = Some(why.to_string()),
+        if turn.is_multiple_of(each) {
+            match look(middle, &ways[0], at) {
+                Ok(look) => looks.push(look),
+                Err(why) => error = Some(why.to_string()),
+            }
         }
         thread::sleep(LOOK);
     }
-    let said = place
+    let said = middle
         .run(&format!("tc -s qdisc show dev {}", PORTS[1]))
         .unwrap_or_default();
     let said: Vec<_> = said.split_whitespace().collect();
@@ -152,8 +187,8 @@ fn changes(shape: &Shape, last: Nanos, now: Nanos) -> bool {
     shape.rate.at(last) != shape.rate.at(now) || broken(last) != broken(now)
 }
 
-fn look(place: &Place, shape: &Shape, at: Nanos) -> Result<Look> {
-    let said = place.run(&format!("tc -s qdisc show dev {}", PORTS[1]))?;
+fn look(middle: &Middle, shape: &Shape, at: Nanos) -> Result<Look> {
+    let said = middle.run(&format!("tc -s qdisc show dev {}", PORTS[1]))?;
     let after = |word: &str| {
         let rest = said.split_once(word).map(|(_, rest)| rest.trim_start());
         let digits = rest.and_then(|rest| {

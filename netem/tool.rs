@@ -19,6 +19,7 @@ mod cores;
 mod display;
 mod emulator;
 mod flow;
+mod guest;
 #[allow(
     dead_code,
     unused_imports,
@@ -103,7 +104,8 @@ struct Options {
     /// Congestion control of both kernels: cubic, bbr, reno.
     #[arg(long, default_value = "cubic")]
     cc: String,
-    /// What plays the link: netem or tun; left out, netem where the kernel has it and it can do the profile.
+    /// What plays the link: netem, guest (netem of User Mode Linux) or tun; what cannot play it is replaced. Left out, netem
+    /// where the kernel has it and it can do the profile, else tun.
     #[arg(long, value_parser = parse_medium)]
     link: Option<Medium>,
     /// Draw what the simulation draws, which no encoder shrinks, instead of text, a pattern and a film.
@@ -167,7 +169,7 @@ fn main() -> Result<()> {
             "{}, {:?} over {}, {}",
             profile.name, options.peer, options.transport, options.cc
         );
-        let medium = options.link.map_or_else(|| Medium::best(profile), Ok)?;
+        let medium = Medium::choose(options.link, profile)?;
         let choice = Choice {
             medium,
             noise: options.noise.then(|| Noise::new(profile, 1)),
@@ -234,8 +236,9 @@ fn parse_peer(text: &str) -> Result<Contender, String> {
 fn parse_medium(text: &str) -> Result<Medium, String> {
     match text {
         "netem" => Ok(Medium::Netem),
+        "guest" => Ok(Medium::Guest),
         "tun" => Ok(Medium::Tun),
-        _ => Err("netem or tun".to_owned()),
+        _ => Err("netem, guest or tun".to_owned()),
     }
 }
 

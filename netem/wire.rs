@@ -1,5 +1,5 @@
 //! [`Wire`]: what is between the two places: the kernel's own netem where there is one that can do what the profile
-//! asks, else the [`Emulator`].
+//! asks, else the [`Emulator`], or a guest's netem when that is asked for.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -8,16 +8,19 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::emulator::Emulator;
+use crate::guest::Guest;
 use crate::link::Nanos;
 use crate::place::{Kind, Place};
 use crate::profile::Profile;
-use crate::router::Router;
+use crate::router::{Middle, Router};
 
 /// Which one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Medium {
     /// `sch_netem` between veth pairs.
     Netem,
+    /// `sch_netem` of a guest between TAP devices.
+    Guest,
     /// The emulator between TUN devices.
     Tun,
 }
@@ -43,7 +46,7 @@ pub(crate) struct Ends {
     pub(crate) server: Place,
     pub(crate) client: Place,
     /// Until a link begins.
-    router: Option<Place>,
+    router: Option<Middle>,
 }
 
 /// A link that is being played.
@@ -54,25 +57,44 @@ pub(crate) enum Wire {
 }
 
 impl Medium {
-    /// The best one this machine has for that profile.
-    pub(crate) fn best(profile: &Profile) -> Result<Self> {
-        Ok(if Self::Netem.can(profile)? {
-            Self::Netem
-        } else {
-            Self::Tun
+    /// What plays that profile: what is wanted, if it can, else the best this machine has.
+    pub(crate) fn choose(wanted: Option<Self>, profile: &Profile) -> Result<Self> {
+        let best = match Self::Netem.lacks(profile)? {
+            None => Self::Netem,
+            Some(_) => Self::Tun,
+        };
+        let Some(wanted) = wanted else {
+            return Ok(best);
+        };
+        Ok(match wanted.lacks(profile)? {
+            None => wanted,
+            Some(why) => {
+                eprintln!("{}: by {best} and not by {wanted}: {why}", profile.name);
+                best
+            }
         })
     }
 
-    /// Whether this machine has it and it can play that.
-    pub(crate) fn can(self, profile: &Profile) -> Result<bool> {
-        Ok(match self {
-            Self::Netem => {
-                let trial = Place::new(Ipv4Addr::LOCALHOST, Kind::Bare)?;
-                let has = trial.run("tc qdisc add dev lo root netem delay 1ms").is_ok();
-                has && Router::can(profile)
-            }
-            Self::Tun => true,
-        })
+    /// Why it cannot play that profile on this machine, if so.
+    pub(crate) fn lacks(self, profile: &Profile) -> Result<Option<String>> {
+        if self == Self::Tun {
+            return Ok(None);
+        }
+        if !Router::can(profile) {
+            return Ok(Some(
+                "it can do no jitter, no CoDel and no quick changes".to_owned(),
+            ));
+        }
+        if self == Self::Guest {
+            return if profile.ways.iter().all(Guest::is_as_fast) {
+                Guest::lacks()
+            } else {
+                Ok(Some("the link is too fast for it".to_owned()))
+            };
+        }
+        let trial = Place::new(Ipv4Addr::LOCALHOST, Kind::Bare)?;
+        let tried = trial.run("tc qdisc add dev lo root netem delay 1ms");
+        Ok(tried.err().map(|error| error.to_string()))
     }
 }
 
@@ -80,6 +102,7 @@ impl fmt::Display for Medium {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Netem => "sch_netem of this kernel",
+            Self::Guest => "sch_netem of a guest",
             Self::Tun => "the TUN emulator",
         })
     }
@@ -89,7 +112,7 @@ impl Ends {
     /// New ones, both of that congestion control; the link is still perfect, or not there.
     pub(crate) fn new(medium: Medium, congestion_control: &str) -> Result<Self> {
         let kind = match medium {
-            Medium::Netem => Kind::Bare,
+            Medium::Netem | Medium::Guest => Kind::Bare,
             Medium::Tun => Kind::Tun,
         };
         let (mut server, mut client) = (Place::new(SERVER, kind)?, Place::new(CLIENT, kind)?);
@@ -97,7 +120,7 @@ impl Ends {
             place.set_congestion_control(congestion_control)?;
         }
         let router = match medium {
-            Medium::Netem => Some(Router::join(&server, &client)?),
+            Medium::Netem | Medium::Guest => Some(Router::join(&server, &client, medium == Medium::Guest)?),
             Medium::Tun => {
                 server.set_up()?;
                 client.set_up()?;
