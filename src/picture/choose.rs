@@ -95,6 +95,7 @@ impl From<LinkSpeed> for LinkUse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     link: LinkSpeed,
+    detail: LinkSpeed,
     /// Bytes that 1000 pixels of pictures may take.
     density: u64,
 }
@@ -120,7 +121,11 @@ impl Budget {
         let density = bytes.saturating_sub(headers) * 1000 / u128::from(pixels.max(1));
         let density = u64::try_from(density).unwrap_or(u64::MAX);
         let link = speed;
-        Self { link, density }
+        Self {
+            link,
+            detail,
+            density,
+        }
     }
 
     /// In how many pieces so many bytes should be sent: what is small and comes meanwhile waits for one of them at most.
@@ -158,16 +163,12 @@ pub struct Client {
     pub stretches: bool,
 }
 
-/// True when a lossy encoding may be used for such a region.
+/// True when a lossy encoding may be used for such a region, on a link that is [thought](LinkUse::detail) to carry so much.
 pub fn may_lose(content: Content, size: Size, link: LinkSpeed) -> bool {
-    let bytes = |content| {
-        size.area()
-            .saturating_mul(Cost::of(Encoding::Png, false, content).bytes)
-            / 1000
-    };
+    let lossless = Cost::of(Encoding::Png, false, content).bytes;
     match content {
         Content::Flat | Content::Text => false,
-        Content::Mixed => bytes(content) > (link.0 / 1000).saturating_mul(LOSSLESS_WITHIN),
+        Content::Mixed => size.area().saturating_mul(lossless) > link.0.saturating_mul(LOSSLESS_WITHIN),
         Content::Picture => true,
     }
 }
@@ -176,7 +177,7 @@ pub fn may_lose(content: Content, size: Size, link: LinkSpeed) -> bool {
 /// is there, it is used at the best quality even where loss should not be.
 pub fn choose(content: Content, size: Size, budget: Budget, client: &Client) -> Option<How> {
     let link = budget.link;
-    let may_lose = may_lose(content, size, link) && !client.lossless_only && size.area() > SMALL;
+    let may_lose = may_lose(content, size, budget.detail) && !client.lossless_only && size.area() > SMALL;
     let listed = || {
         client
             .encodings

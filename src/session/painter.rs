@@ -391,24 +391,7 @@ impl Painter {
 
     fn plan(&mut self, images: &[(Rect, Image<'_>)], lossless: &[Rect], link: LinkUse) -> Vec<Plan> {
         let parts = self.parts(images, lossless);
-        // all pictures of the update together have to fit, beside what has to be sent as it is
-        let (mut lossy, mut other) = (Vec::new(), 0);
-        for part in &parts {
-            if let Part::Pixels {
-                rect, content, best, ..
-            } = part
-            {
-                let size = rect.size();
-                if may_lose(*content, size, link.speed) && !best {
-                    lossy.push(size);
-                } else {
-                    let alone = Budget::new(link, [], 0, 1000);
-                    let how = choose_how(&self.takes, *best, alone, *content, size);
-                    other += how.map_or(0, |how| estimate(&how, *content, size));
-                }
-            }
-        }
-        let budget = Budget::new(link, lossy, other, self.swell);
+        let budget = self.budget(&parts, link);
         let mut plans = Vec::new();
         for part in parts {
             match part {
@@ -422,6 +405,28 @@ impl Painter {
             }
         }
         plans
+    }
+
+    /// All pictures of an update together have to fit, beside what has to be sent as it is.
+    fn budget(&self, parts: &[Part], link: LinkUse) -> Budget {
+        let (mut lossy, mut other) = (Vec::new(), 0);
+        let alone = Budget::new(link, [], 0, 1000);
+        for part in parts {
+            let &Part::Pixels {
+                rect, content, best, ..
+            } = part
+            else {
+                continue;
+            };
+            let size = rect.size();
+            if may_lose(content, size, link.detail) && !best {
+                lossy.push(size);
+            } else {
+                let how = choose_how(&self.takes, best, alone, content, size);
+                other += how.map_or(0, |how| estimate(&how, content, size));
+            }
+        }
+        Budget::new(link, lossy, other, self.swell)
     }
 
     /// What differs from what the client has.

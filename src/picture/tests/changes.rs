@@ -510,6 +510,14 @@ fn the_link_decides() {
     };
     let how = choose(Picture, size, Budget::new(thought, [size], 0, 1000), &python).unwrap();
     assert_eq!((how.encoding, how.quality), (Jpeg, 36));
+    let how = choose(Mixed, size, Budget::new(thought, [], 0, 1000), &python).unwrap();
+    assert_eq!(how.encoding, Jpeg);
+    let plain = LinkUse {
+        detail: LinkSpeed::LOCAL,
+        ..thought
+    };
+    let how = choose(Mixed, size, Budget::new(plain, [], 0, 1000), &python).unwrap();
+    assert_ne!(how.encoding, Jpeg);
     let pieces = |link| Budget::new(link, [size], 0, 1000).pieces(100_000);
     assert_eq!(pieces(thought), pieces(LinkSpeed::mbit(1).into()));
     let fine = Client {
