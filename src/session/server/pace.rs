@@ -82,7 +82,8 @@ mod tests {
         assert!(pace.wait(start).is_some());
         let mut free = start;
         for drawn in (0..120).map(|i| start + period * i) {
-            free = pace.wait(drawn.max(free)).unwrap_or(drawn.max(free));
+            let at = drawn.max(free);
+            free = pace.wait(at).unwrap_or(at);
             pace.taken(free);
         }
         assert_eq!(free, start + period * 119);

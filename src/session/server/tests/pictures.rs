@@ -282,14 +282,14 @@ async fn no_more_pictures_than_the_screen_shows() {
     caps.set("vrefresh", 10);
     let client = world.attach(caps).await;
     client.shows(&world.puppet).await;
-    // a few more, since some may be early and one was late
+    // a sixteenth more, and a few, since some may be early and one was late
     let slow = updates(&world, &client).await;
-    assert!((5..=13).contains(&slow), "{slow}");
+    assert!((5..=14).contains(&slow), "{slow}");
     // the client's window is on another screen now
     client.send(Packet::ClientScreen(SCREEN, 144));
     tokio::time::sleep(Duration::from_millis(50)).await;
     let fast = updates(&world, &client).await;
-    assert!((14..=43).contains(&fast), "{fast}");
+    assert!((15..=46).contains(&fast), "{fast}");
     // nothing is left out in the end
     client.shows(&world.puppet).await;
 }
