@@ -195,9 +195,16 @@ impl Painter {
         self.damage(size.rect(), now);
     }
 
-    /// True when there is something to send now.
-    pub fn is_due(&self, now: Instant) -> bool {
-        !self.damage.is_empty() || self.deadline().is_some_and(|at| now >= at)
+    /// True when pixels changed that were not sent.
+    pub fn is_dirty(&self) -> bool {
+        !self.damage.is_empty()
+    }
+
+    /// When there is something to send: so long after the first damage, or the next lossless refresh.
+    pub fn due(&self, settle: Duration) -> Option<Instant> {
+        let damage = self.damaged.filter(|_| self.is_dirty());
+        let damage = damage.map(|at| at + settle);
+        damage.into_iter().chain(self.deadline()).min()
     }
 
     /// When the next lossless refresh is due.

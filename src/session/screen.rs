@@ -51,6 +51,8 @@ pub enum ScreenCommand {
         client: ClientId,
         /// What its link carries.
         link: LinkUse,
+        /// How long after the first damage.
+        settle: Duration,
         /// The last piece it is known to have.
         confirmed: u64,
         /// Answer with [`ScreenMessage::Calm`] while nothing is dirty.
@@ -157,9 +159,17 @@ struct Client {
     painter: Painter,
     sink: mpsc::UnboundedSender<ScreenMessage>,
     /// Set while a picture is wanted and none was sent.
-    wants: Option<LinkUse>,
+    wants: Option<Wish>,
     /// It wants to know that there is nothing.
     reports: bool,
+}
+
+/// A picture that a client wants.
+#[derive(Clone, Copy)]
+struct Wish {
+    link: LinkUse,
+    /// How long after the first damage.
+    settle: Duration,
 }
 
 /// The work of the thread. Simulations do it turn by turn, in a time of their own.
@@ -225,8 +235,7 @@ impl Worker {
         let due = self
             .clients
             .values()
-            .filter(|c| c.wants.is_some())
-            .filter_map(|c| c.painter.deadline())
+            .filter_map(|c| c.painter.due(c.wants?.settle))
             .map(|at| at.saturating_duration_since(began));
         let timeout = due.chain(patience).min();
         let mut events = std::mem::take(&mut self.events);
@@ -380,12 +389,13 @@ impl Worker {
             ScreenCommand::Want {
                 client,
                 link,
+                settle,
                 confirmed,
                 report,
             } => {
                 if let Some(client) = self.clients.get_mut(&client) {
                     client.painter.confirm(confirmed);
-                    client.wants = Some(link);
+                    client.wants = Some(Wish { link, settle });
                     client.reports = report;
                 }
             }
@@ -437,9 +447,11 @@ impl Worker {
 
     fn paint(&mut self) -> Result<(), DisplayError> {
         for client in self.clients.values_mut() {
-            let Some(link) = client.wants else { continue };
-            if !client.painter.is_due(now()) {
-                if std::mem::take(&mut client.reports) {
+            let Some(Wish { link, settle }) = client.wants else {
+                continue;
+            };
+            if client.painter.due(settle).is_none_or(|due| due > now()) {
+                if !client.painter.is_dirty() && std::mem::take(&mut client.reports) {
                     let _gone = client.sink.send(ScreenMessage::Calm);
                 }
                 continue;

@@ -36,6 +36,16 @@ impl Pace {
         (early > now).then_some(early)
     }
 
+    /// How long to wait after the first damage, so that what is drawn in parts is one picture. Only when there would soon
+    /// be too many: who draws as fast as the screen shows would else have every second part wait for its turn.
+    pub(super) fn settle(&self, now: Instant) -> Duration {
+        let interval = self.interval();
+        match self.due {
+            Some(due) if due > now + interval * 3 / 2 => interval / 8,
+            _ => Duration::ZERO,
+        }
+    }
+
     /// A picture was captured.
     pub(super) fn taken(&mut self, at: Instant) {
         self.due = Some(self.due.map_or(at, |due| due.max(at)) + self.interval());
@@ -87,6 +97,27 @@ mod tests {
             pace.taken(free);
         }
         assert_eq!(free, start + period * 119);
+    }
+
+    /// Frames of two parts, as fast as the screen: each part is a picture, or both are one after a little.
+    #[test]
+    fn frames_in_parts_are_not_late() {
+        let (start, period) = (Instant::now(), Duration::from_secs(1) / 60);
+        let (mut pace, mut captured) = (Pace::new(Some(60)), start);
+        for frame in (1..600).map(|i| start + period * i) {
+            let last = frame + Duration::from_micros(300);
+            while captured < last {
+                let damaged = if captured < frame { frame } else { last };
+                let wanted = pace.wait(captured).unwrap_or(captured);
+                captured = wanted.max(damaged + pace.settle(wanted));
+                pace.taken(captured);
+            }
+            assert!(
+                captured <= last + Duration::from_millis(3),
+                "{:?}",
+                captured - last
+            );
+        }
     }
 
     #[test]

@@ -168,6 +168,7 @@ impl Session {
         self.wanting = screen.send(ScreenCommand::Want {
             client: screen.client,
             link: LinkUse { speed, detail },
+            settle: self.pace.settle(now),
             confirmed: self.confirmed,
             report: self.files.is_sending(),
         });
